@@ -1,0 +1,120 @@
+"""What an application is, what it is given, and what its samples promise."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domain.errors import InvalidParameters
+from domain.geometry import Box, Value
+from domain.marks import Mark
+from domain.vision import Picture, Vision
+
+
+class Parameters(BaseModel):
+    """The base of an application's parameters: every one has a default, and an unknown one is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Result(BaseModel):
+    """The base of an application's result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+P = TypeVar("P", bound=Parameters)
+R = TypeVar("R", bound=Result)
+
+
+class Memory(Protocol):
+    """The tenant's translation memory."""
+
+    def recall(self, text: str, source: str, target: str) -> str | None:
+        """Return the remembered translation of a text between two languages (ISO 639-1), if there is one."""
+
+
+@dataclass(frozen=True)
+class Case(Generic[P]):
+    """All that an application is given for one job."""
+
+    parameters: P
+    pictures: tuple[Picture, ...]
+    vision: Vision
+    memory: Memory
+
+
+class Finding(Value):
+    """One thing that was found, kept as a row of its own for statistics."""
+
+    kind: str
+    """what it is: a defect class, a text region"""
+    score: float = Field(ge=0, le=1)
+    image: int = Field(default=0, ge=0)
+    """which of the job's images"""
+    box: Box
+    area_mm2: float | None = None
+    length_mm: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Application(Generic[P, R]):
+    """An application: its contract and its functions."""
+
+    name: str
+    version: str
+    """of the contract; kept with every result"""
+    summary: str
+    parameters: type[P]
+    result: type[R]
+    run: Callable[[Case[P]], R]
+    findings: Callable[[R], Sequence[Finding]]
+    marks: Callable[[R, int], Sequence[Mark]]
+    """what to draw over the image of that index"""
+    headline: Callable[[R], str]
+    """a few words for a table: the verdict"""
+    mismatches: Callable[[R, dict[str, Any]], Sequence[str]]
+    """where a result differs from a sample's expectation, one sentence each"""
+    samples: Path
+    min_images: int = 1
+    max_images: int = 16
+    patient_data: bool = False
+    """handles patient data, and so refuses the Celery intake"""
+
+    def parse(self, parameters: dict[str, Any]) -> P:
+        """Validate parameters.
+
+        Raises InvalidParameters that names each field and what is wrong with it.
+        """
+        try:
+            return self.parameters.model_validate(parameters)
+        except ValidationError as error:
+            problems = [
+                {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]} for problem in error.errors()
+            ]
+            told = "; ".join(f"{problem['field'] or 'parameters'}: {problem['problem']}" for problem in problems)
+            raise InvalidParameters(f"{self.name}: {told}", problems=problems) from error
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture that ships with an application, and how its job must end."""
+
+    name: str
+    images: tuple[Path, ...]
+    parameters: dict[str, Any]
+    expect: dict[str, Any]
+
+
+def samples(application: Application[Any, Any]) -> tuple[Sample, ...]:
+    """Read an application's samples: each `NAME.json` holds `images`, `parameters` and `expect`."""
+    found = []
+    for path in sorted(application.samples.glob("*.json")):
+        told = json.loads(path.read_text("utf-8"))
+        images = tuple(path.parent / name for name in told["images"])
+        found.append(Sample(path.stem, images, told.get("parameters", {}), told["expect"]))
+    return tuple(found)

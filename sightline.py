@@ -1,0 +1,5 @@
+"""The command `sightline`."""
+
+
+def main() -> None:
+    """Run the command."""

@@ -1,0 +1,81 @@
+"""What a model family is: `load(spec)` returns a `Model`; the batcher and residency do the rest.
+
+A family file defines one function `load(spec: ModelSpec) -> Model` and imports its heavy library at its top; the file
+itself is imported only when a model of that family is loaded. A model never sees a job, a lock or a queue.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.errors import ModelUnavailable
+from domain.vision import Capability
+from workers.registry import ModelSpec
+
+Pixels = npt.NDArray[np.uint8]
+"""A picture as H × W × 3, RGB."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One call: the capability, its pictures, and its other arguments by name."""
+
+    capability: Capability
+    pictures: tuple[Pixels, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A call that is ready for the device.
+
+    Only calls with the same `group` share a batch. `pixels` is what the call weighs against the batch's limit.
+    """
+
+    payload: Any
+    group: Hashable
+    pixels: int
+    prompt: str | None = None
+
+
+class Model(Protocol):
+    """A loaded model."""
+
+    preprocessing: str
+    """Name and version of the preprocessing, kept with every answer."""
+    dtype: str
+    """What it computes in, kept with every answer."""
+    classes: tuple[str, ...]
+    """The class names it knows of itself; empty for open-vocabulary models."""
+
+    def prepare(self, ask: Ask) -> Prepared:
+        """Preprocess one call. Runs in the job's thread, beside others; raises ModelError on input it cannot take."""
+
+    def run(self, batch: Sequence[Prepared]) -> Sequence[Any]:
+        """Answer a batch of one group, in order, with domain values. Runs on the device's one thread.
+
+        An exception means the whole batch failed: the batcher bisects it. Must raise `DeviceOutOfMemory` when memory
+        ran out.
+        """
+
+    def close(self) -> None:
+        """Release its memory."""
+
+
+def load(spec: ModelSpec) -> Model:
+    """Import the family's file and load the model.
+
+    Raises ModelUnavailable with what is missing and how to get it.
+    """
+    try:
+        module = import_module(f"workers.models.{spec.family}")
+    except ImportError as error:
+        raise ModelUnavailable(
+            f"model {spec.name!r} needs the family {spec.family!r}, which cannot be imported: {error}; "
+            f"install the extras `worker` and, for YOLO, `yolo`"
+        ) from error
+    return cast("Model", module.load(spec))

@@ -1,0 +1,105 @@
+"""models.toml -> ModelSpec: which models there are, and which of them answers for a capability.
+
+A profile is a TOML file. The ones that ship lie in `workers/profiles/`; `SIGHTLINE_MODELS` takes such a name or a path.
+Reading a profile loads no model and no heavy library.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from domain.errors import InvalidRequest
+from domain.vision import Capability
+
+PROFILES = Path(__file__).parent / "profiles"
+EMBEDDED = Path(__file__).parent / "embedded"
+
+
+class ModelSpec(BaseModel):
+    """One model, as a profile names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")
+    family: str = Field(pattern="^[a-z][a-z0-9_]*$", description="a module of workers/models/")
+    capabilities: tuple[Capability, ...] = Field(min_length=1)
+    source: str = Field(description="embedded:FILE, package:NAME, a folder or file, or a hub id")
+    revision: str = Field(min_length=1, description="what pins the weights: a commit, or `sha256:` of the file")
+    licence: str = Field(min_length=1)
+    device: str = "auto"
+    dtype: str = "float32"
+    max_batch: Annotated[int, Field(ge=1)] = 8
+    max_pixels: Annotated[int, Field(ge=1)] = 32_000_000
+    max_wait_ms: Annotated[float, Field(ge=0)] = 8.0
+    call_limit_s: Annotated[float, Field(gt=0)] = 120.0
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file or folder of an `embedded:` or local source."""
+        kind, _, rest = self.source.partition(":")
+        return EMBEDDED / rest if kind == "embedded" else Path(self.source)
+
+
+class Profile(BaseModel):
+    """The models of an installation and the default for each capability."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[ModelSpec, ...]
+    defaults: Mapping[Capability, str] = Field(default_factory=dict)
+    preload: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [spec.name for spec in self.models]
+        if len(names) != len(set(names)):
+            raise ValueError(f"each model needs a name of its own: {names}")
+        for capability, name in self.defaults.items():
+            spec = next((spec for spec in self.models if spec.name == name), None)
+            if spec is None or capability not in spec.capabilities:
+                raise ValueError(f"the default for {capability} is {name!r}, which is no model that can {capability}")
+        unknown = set(self.preload) - set(names)
+        if unknown:
+            raise ValueError(f"preload names unknown models: {sorted(unknown)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A profile, looked up by name and by capability."""
+
+    profile: Profile
+
+    def find(self, capability: Capability, name: str | None = None) -> ModelSpec | None:
+        """Return the model of that name, or the default for the capability; None where none is configured.
+
+        Raises InvalidRequest where a named model does not exist or cannot do it.
+        """
+        wanted = name or self.profile.defaults.get(capability)
+        if wanted is None:
+            return None
+        for spec in self.profile.models:
+            if spec.name == wanted and capability in spec.capabilities:
+                return spec
+        raise InvalidRequest(f"no model named {wanted!r} can {capability}; `sightline models list` shows what there is")
+
+
+def load_profile(name_or_path: str) -> Registry:
+    """Read a profile by its shipped name (`embedded`) or by path.
+
+    Raises InvalidRequest that names the file and the field.
+    """
+    shipped = PROFILES / f"{name_or_path}.toml"
+    path = shipped if shipped.is_file() else Path(name_or_path)
+    if not path.is_file():
+        known = sorted(file.stem for file in PROFILES.glob("*.toml"))
+        raise InvalidRequest(f"SIGHTLINE_MODELS={name_or_path!r} is neither a shipped profile {known} nor a file")
+    try:
+        return Registry(Profile.model_validate(tomllib.loads(path.read_text("utf-8"))))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InvalidRequest(f"{path}: {error}") from error
