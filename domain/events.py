@@ -1,0 +1,31 @@
+"""The facts that leave the system: what dashboards and upstream systems are told."""
+
+from enum import StrEnum
+
+from domain.jobs import JobState
+
+
+class EventType(StrEnum):
+    """What happened. The names are stable."""
+
+    QUEUED = "job.queued"
+    """accepted"""
+    RETRIED = "job.retried"
+    """a run ended in an error that a retry can help"""
+    RETURNED = "job.returned"
+    """its worker was lost or drained; it is queued again and used up no attempt"""
+    REPLAYED = "job.replayed"
+    """started anew on request"""
+    SUCCEEDED = "job.succeeded"
+    FAILED = "job.failed"
+    DEAD = "job.dead"
+    CANCELLED = "job.cancelled"
+    EXPIRED = "job.expired"
+    SUPERSEDED = "job.superseded"
+    INTAKE_REJECTED = "intake.rejected"
+    """a Celery producer's submission was not accepted"""
+
+
+def ending(state: JobState) -> EventType:
+    """Return the event that tells of an end."""
+    return EventType(f"job.{state.value}")
