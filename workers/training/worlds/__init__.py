@@ -1,0 +1,1 @@
+"""Drawn worlds: pictures whose truth is known because the project drew them."""
