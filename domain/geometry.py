@@ -6,8 +6,8 @@ needed here. Turning an array into runs and back is `workers/imaging/masks.py`.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
-from math import hypot
+from itertools import combinations, groupby
+from math import ceil, floor, hypot
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -101,13 +101,22 @@ class Polygon(Value):
         return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in edges)) / 2
 
     def contains(self, point: Point) -> bool:
-        """Say whether a point lies inside (even-odd rule)."""
+        """Say whether a point lies inside (even-odd rule; a left or top edge belongs to it, a right or bottom one not)."""
         x, y = point
-        inside = False
-        for (x0, y0), (x1, y1) in zip(self.points, (*self.points[1:], self.points[0]), strict=True):
-            if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
-                inside = not inside
-        return inside
+        return sum(crossing > y for crossing in self.crossings(x)) % 2 == 1
+
+    def crossings(self, x: float) -> list[float]:
+        """Return the y at which the outline crosses the vertical line at x, ascending; an even number of them."""
+        return sorted(
+            (y1 - y0) * (x - x0) / (x1 - x0) + y0
+            for (x0, y0), (x1, y1) in zip(self.points, (*self.points[1:], self.points[0]), strict=True)
+            if (x0 > x) != (x1 > x)
+        )
+
+    def rows(self, column: int) -> Iterator[tuple[int, int]]:
+        """Yield the pixels of a column whose centres lie inside, as (top, bottom), bottom exclusive, downwards."""
+        edges = [ceil(y - 0.5) for y in self.crossings(column + 0.5)]
+        yield from ((top, bottom) for top, bottom in zip(edges[::2], edges[1::2], strict=True) if top < bottom)
 
 
 class Mask(Value):
@@ -126,6 +135,17 @@ class Mask(Value):
         if min(self.counts, default=0) < 0 or sum(self.counts) != self.height * self.width:
             raise ValueError(f"the runs of a {self.height}x{self.width} mask must add up to {self.height * self.width}")
         return self
+
+    @classmethod
+    def covering(cls, box: Box, height: int, width: int) -> Self:
+        """Return the mask of every pixel that a box touches in a picture of that size, at least one where it has any."""
+        left, right = _covered(box.x0, box.x1, width)
+        top, bottom = _covered(box.y0, box.y1, height)
+        runs = [left * height + top]
+        for _ in range(left, right):
+            runs += [bottom - top, height - (bottom - top)]
+        runs[-1] = height * width - sum(runs[:-1])
+        return cls(height=height, width=width, counts=tuple(runs))
 
     @property
     def area(self) -> int:
@@ -156,15 +176,21 @@ class Mask(Value):
                     yield column, max(start - base, 0), min(end - base, self.height)
             start = end
 
-    def share_inside(self, polygons: Sequence[Polygon]) -> float:
-        """Return the share of the set pixels whose centre lies in one of the polygons, in [0, 1]; 0 of an empty mask."""
+    def share_inside(self, polygons: Sequence[Polygon], but_not: Sequence[Polygon] = ()) -> float:
+        """Return the share of the set pixels whose centre lies in one of the polygons, in [0, 1]; 0 of an empty mask.
+
+        What lies in one of `but_not` counts as outside.
+        """
         if not polygons or not self.area:
             return 0.0
-        inside = sum(
-            any(polygon.contains((column + 0.5, row + 0.5)) for polygon in polygons)
-            for column, top, bottom in self.segments()
-            for row in range(top, bottom)
-        )
+        inside = 0
+        for column, pieces in groupby(self.segments(), key=lambda piece: piece[0]):
+            refused = [rows for polygon in but_not for rows in polygon.rows(column)]
+            wanted = [rows for polygon in polygons for rows in polygon.rows(column)]
+            both = [*wanted, *refused]
+            for _, top, bottom in pieces:
+                # In the union of all, but not in the refused.
+                inside += _overlap(both, top, bottom) - _overlap(refused, top, bottom)
         return inside / self.area
 
     def longest_axis(self, scale_x: float = 1.0, scale_y: float = 1.0) -> float:
@@ -172,14 +198,35 @@ class Mask(Value):
 
         Pixels count as squares. The scales are the size of a pixel, say in millimetres; 1 gives pixels.
         """
-        corners = {
-            (x * scale_x, y * scale_y)
-            for column, top, bottom in self.segments()
-            for x in (column, column + 1)
-            for y in (top, bottom)
-        }
+        corners: set[Point] = set()
+        for column, pieces in groupby(self.segments(), key=lambda piece: piece[0]):
+            # Only the ends of a column can lie on the hull, however many segments lie between them.
+            spans = list(pieces)
+            ends = spans[0][1], spans[-1][2]
+            corners.update((x, y) for x in (column, column + 1) for y in ends)
+        # Scaling keeps the hull, and whole numbers keep it exact.
         hull = convex_hull(sorted(corners))
-        return max((hypot(ax - bx, ay - by) for (ax, ay), (bx, by) in combinations(hull, 2)), default=0.0)
+        return max(
+            (hypot((ax - bx) * scale_x, (ay - by) * scale_y) for (ax, ay), (bx, by) in combinations(hull, 2)),
+            default=0.0,
+        )
+
+
+def _covered(low: float, high: float, size: int) -> tuple[int, int]:
+    """Return the pixels [first, last) that an interval touches in a line of that many, at least one where it has any."""
+    first = min(max(floor(low), 0), max(size - 1, 0))
+    return first, min(max(ceil(high), first + 1), size)
+
+
+def _overlap(intervals: Sequence[tuple[int, int]], top: int, bottom: int) -> int:
+    """Return how many whole numbers of [top, bottom) lie in one of the intervals."""
+    shared, reached = 0, top
+    for start, end in sorted(intervals):
+        fresh = min(end, bottom) - max(start, reached)
+        if fresh > 0:
+            shared += fresh
+            reached = min(end, bottom)
+    return shared
 
 
 def convex_hull(points: Sequence[Point]) -> list[Point]:
@@ -206,8 +253,8 @@ def _turn(a: Point, b: Point, c: Point) -> float:
 class Calibration(Value):
     """The size of a pixel in millimetres, each way."""
 
-    mm_per_px_x: float = Field(gt=0)
-    mm_per_px_y: float = Field(gt=0)
+    mm_per_px_x: float = Field(gt=0, le=1e6)
+    mm_per_px_y: float = Field(gt=0, le=1e6)
 
     def area_mm2(self, pixels: float) -> float:
         """Turn square pixels into square millimetres."""
