@@ -1,0 +1,68 @@
+"""Waking those who wait for a change of the database: LISTEN/NOTIFY on PostgreSQL, a cheap poll on SQLite.
+
+A wake-up is a hint. Whoever waits looks for itself, and looks again after a while without one.
+"""
+
+import logging
+import time
+
+import psycopg
+from sqlalchemy import Connection, Engine, text
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "sightline"
+POLL_S = 0.02
+
+
+def notify(connection: Connection) -> None:
+    """Wake the waiters when this transaction commits."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
+
+
+class Waiter:
+    """Waits for changes, on a connection of its own. For one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._listening: psycopg.Connection | None = None
+        self._seen: int | None = None
+
+    def wait(self, timeout_s: float) -> None:
+        """Return after a change, or after the time-out; early rather than late."""
+        if self._engine.dialect.name == "postgresql":
+            self._wait_for_notify(timeout_s)
+        else:
+            self._wait_for_write(timeout_s)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+    def _wait_for_notify(self, timeout_s: float) -> None:
+        try:
+            if self._listening is None:
+                url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+                self._listening = psycopg.connect(url, autocommit=True, connect_timeout=5)
+                self._listening.execute(f"LISTEN {CHANNEL}")
+                return  # what happened before the LISTEN was not heard: look at once
+            for _ in self._listening.notifies(timeout=timeout_s, stop_after=1):
+                pass
+        except psycopg.Error as error:
+            log.warning("cannot listen", extra={"event": "bell.lost", "reason": str(error)})
+            self.close()
+            time.sleep(min(timeout_s, 0.5))
+
+    def _wait_for_write(self, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        with self._engine.execution_options(sightline_reads=True).connect() as connection:
+            while time.monotonic() < until:
+                # data_version differs when another connection has committed; per connection, so compare with its own.
+                version = connection.connection.cursor().execute("PRAGMA data_version").fetchone()[0]
+                if self._seen is None or version != self._seen:
+                    self._seen = version
+                    return
+                time.sleep(POLL_S)

@@ -1,0 +1,245 @@
+"""Reading jobs and results, and the changes that people ask for: cancel and replay."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection, Row, null, select, update
+
+from domain.errors import NotFound, TransitionRefused
+from domain.events import EventType
+from domain.jobs import REPLAYABLE, JobState
+from storage.bell import notify
+from storage.clock import moment
+from storage.counters import Slot
+from storage.facts import Change, changed
+from storage.tables import heads, in_state, job_images, jobs, model_calls, results
+
+MAX_PAGE = 500
+
+
+class JobError(BaseModel):
+    """Why a job did not succeed."""
+
+    code: str
+    message: str
+
+
+class JobView(BaseModel):
+    """A job as its tenant sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    tenant: str
+    application: str
+    lane: str
+    state: JobState
+    attempts: int
+    created_at: datetime
+    ready_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    deadline: datetime | None
+    late: bool
+    cancel_requested: bool
+    suspect: bool
+    strikes: int
+    idempotency_key: str | None
+    supersede_key: str | None
+    params: dict[str, Any]
+    metadata: dict[str, Any]
+    images: list[str]
+    headline: str | None
+    error: JobError | None
+
+
+class ModelCallView(BaseModel):
+    """Which model answered a call, and how."""
+
+    capability: str
+    model: str
+    revision: str
+    device: str
+    dtype: str
+    preprocessing: str
+    prompt: str | None
+    batch_size: int
+    waited_ms: float
+    ran_ms: float
+
+
+class ResultView(BaseModel):
+    """What a job answered, and where the answer came from."""
+
+    job_id: UUID
+    application: str
+    version: str
+    headline: str
+    created_at: datetime
+    body: dict[str, Any]
+    model_calls: list[ModelCallView]
+
+
+def get(connection: Connection, tenant: str, job_id: UUID) -> JobView:
+    """Return a job of the tenant.
+
+    Raises NotFound.
+    """
+    return _views(connection, [_row(connection, tenant, job_id)])[0]
+
+
+def latest(
+    connection: Connection,
+    tenant: str,
+    *,
+    application: str | None = None,
+    state: JobState | None = None,
+    lane: str | None = None,
+    idempotency_key: str | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> list[JobView]:
+    """Return the tenant's jobs that fit, newest first, at most `limit`; `before` is the last id of the page before."""
+    wanted = select(jobs).where(jobs.c.tenant == tenant).order_by(jobs.c.id.desc()).limit(min(limit, MAX_PAGE))
+    for column, value in (
+        (jobs.c.application, application),
+        (jobs.c.state, state and state.value),
+        (jobs.c.lane, lane),
+        (jobs.c.idempotency_key, idempotency_key),
+    ):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if before is not None:
+        wanted = wanted.where(jobs.c.id < before)
+    return _views(connection, connection.execute(wanted).all())
+
+
+def result(connection: Connection, tenant: str, job_id: UUID) -> ResultView:
+    """Return what a job answered.
+
+    Raises NotFound, and TransitionRefused where the job did not succeed (or not yet).
+    """
+    job = _row(connection, tenant, job_id)
+    found = connection.execute(select(results).where(results.c.job_id == job_id)).first()
+    if found is None:
+        raise TransitionRefused(f"job {job_id} is {job.state} and has no result", state=job.state)
+    calls = select(model_calls).where(model_calls.c.job_id == job_id).order_by(model_calls.c.position)
+    return ResultView(
+        job_id=job_id,
+        application=job.application,
+        version=found.version,
+        headline=found.headline,
+        created_at=found.created_at,
+        body=found.body,
+        model_calls=[ModelCallView.model_validate(call._mapping) for call in connection.execute(calls)],
+    )
+
+
+def cancel(connection: Connection, tenant: str, job_id: UUID) -> JobView:
+    """End a waiting job, or ask a running one to stop at its next checkpoint. Asking twice changes nothing.
+
+    Raises NotFound, and TransitionRefused where the job ended otherwise.
+    """
+    job = _row(connection, tenant, job_id, lock=True)
+    mine = update(jobs).where(jobs.c.id == job_id)
+    if job.state == JobState.QUEUED:
+        connection.execute(mine.values(state=JobState.CANCELLED.value, cancel_requested=True, ended_at=moment()))
+        slot = Slot(tenant, job.application, job.lane, JobState.CANCELLED.value)
+        changed(connection, [Change(job_id, slot, JobState.QUEUED)])
+        notify(connection)
+    elif job.state == JobState.RUNNING:
+        connection.execute(mine.values(cancel_requested=True))
+    elif job.state != JobState.CANCELLED:
+        raise TransitionRefused(f"job {job_id} is {job.state}; only a waiting or running job is cancelled", state=job.state)
+    return get(connection, tenant, job_id)
+
+
+def replay(connection: Connection, tenant: str, job_id: UUID) -> JobView:
+    """Start an ended job anew, with fresh attempts. Its strikes are forgiven; a suspect runs alone until it succeeds.
+
+    Raises NotFound, and TransitionRefused where the job waits, runs, succeeded, or a newer one took its place.
+    """
+    job = _row(connection, tenant, job_id, lock=True)
+    state = JobState(job.state)
+    if state not in REPLAYABLE:
+        raise TransitionRefused(f"job {job_id} is {state.value}; it cannot be replayed", state=state.value)
+    if job.supersede_key is not None and _head(connection, job) != job_id:
+        raise TransitionRefused(f"job {job_id} has been superseded by {_head(connection, job)}", state=state.value)
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id)
+        .values(
+            state=JobState.QUEUED.value,
+            ready_at=moment(),
+            rung_at=null(),
+            started_at=null(),
+            ended_at=null(),
+            worker=null(),
+            attempts=0,
+            losses=0,
+            strikes=0,
+            cancel_requested=False,
+            late=False,
+            deadline=null(),
+            error_code=null(),
+            error_message=null(),
+        )
+    )
+    slot = Slot(tenant, job.application, job.lane, JobState.QUEUED.value)
+    changed(connection, [Change(job_id, slot, state, EventType.REPLAYED)])
+    notify(connection)
+    return get(connection, tenant, job_id)
+
+
+def superseded_or_cancelled(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Say which of the running jobs should stop: `cancelled` or `superseded`."""
+    newer = (
+        select(heads.c.job_id)
+        .where(
+            heads.c.tenant == jobs.c.tenant,
+            heads.c.application == jobs.c.application,
+            heads.c.key == jobs.c.supersede_key,
+            heads.c.job_id != jobs.c.id,
+        )
+        .exists()
+    )
+    rows = connection.execute(
+        select(jobs.c.id, jobs.c.cancel_requested).where(
+            jobs.c.id.in_(ids), in_state(JobState.RUNNING), jobs.c.cancel_requested | newer
+        )
+    )
+    return {row.id: "cancelled" if row.cancel_requested else "superseded" for row in rows}
+
+
+def _row(connection: Connection, tenant: str, job_id: UUID, *, lock: bool = False) -> Row[Any]:
+    wanted = select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)
+    row = connection.execute(wanted.with_for_update() if lock else wanted).first()
+    if row is None:
+        raise NotFound(f"there is no job {job_id} of yours", job_id=str(job_id))
+    return row
+
+
+def _head(connection: Connection, job: Row[Any]) -> UUID | None:
+    same = (heads.c.tenant == job.tenant, heads.c.application == job.application, heads.c.key == job.supersede_key)
+    return connection.execute(select(heads.c.job_id).where(*same)).scalar()
+
+
+def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:
+    """Turn rows into views with two more queries, however many there are."""
+    ids = [row.id for row in rows]
+    named: dict[UUID, list[str]] = {job_id: [] for job_id in ids}
+    order = (job_images.c.job_id, job_images.c.position)
+    for image in connection.execute(select(job_images).where(job_images.c.job_id.in_(ids)).order_by(*order)):
+        named[image.job_id].append(image.sha256)
+    told = connection.execute(select(results.c.job_id, results.c.headline).where(results.c.job_id.in_(ids)))
+    headlines = {row.job_id: row.headline for row in told}
+    return [_view(row, named[row.id], headlines.get(row.id)) for row in rows]
+
+
+def _view(row: Row[Any], named: list[str], headline: str | None) -> JobView:
+    told = dict(row._mapping)
+    error = JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None
+    return JobView(**told, metadata=told["meta"], images=named, headline=headline, error=error)
