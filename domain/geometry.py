@@ -101,7 +101,7 @@ class Polygon(Value):
         return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in edges)) / 2
 
     def contains(self, point: Point) -> bool:
-        """Say whether a point lies inside (even-odd rule; a left or top edge belongs to it, a right or bottom one not)."""
+        """Say whether a point lies inside (even-odd rule; left and top edges belong to it, right and bottom ones not)."""
         x, y = point
         return sum(crossing > y for crossing in self.crossings(x)) % 2 == 1
 
@@ -138,7 +138,7 @@ class Mask(Value):
 
     @classmethod
     def covering(cls, box: Box, height: int, width: int) -> Self:
-        """Return the mask of every pixel that a box touches in a picture of that size, at least one where it has any."""
+        """Return the mask of the pixels that a box touches in a picture of that size: at least one if it has any."""
         left, right = _covered(box.x0, box.x1, width)
         top, bottom = _covered(box.y0, box.y1, height)
         runs = [left * height + top]
@@ -213,7 +213,7 @@ class Mask(Value):
 
 
 def _covered(low: float, high: float, size: int) -> tuple[int, int]:
-    """Return the pixels [first, last) that an interval touches in a line of that many, at least one where it has any."""
+    """Return the pixels [first, last) that an interval touches in a line of so many: at least one if it has any."""
     first = min(max(floor(low), 0), max(size - 1, 0))
     return first, min(max(ceil(high), first + 1), size)
 

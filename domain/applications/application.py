@@ -94,7 +94,8 @@ class Application(Generic[P, R]):
             return self.parameters.model_validate(parameters)
         except ValidationError as error:
             problems = [
-                {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]} for problem in error.errors()
+                {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"].removeprefix("Value error, ")}
+                for problem in error.errors()
             ]
             told = "; ".join(f"{problem['field'] or 'parameters'}: {problem['problem']}" for problem in problems)
             raise InvalidParameters(f"{self.name}: {told}", problems=problems) from error

@@ -1,0 +1,1 @@
+"""Inspection of manufactured parts: defects on surfaces, and a recipe's verdict on the part."""
