@@ -231,10 +231,13 @@ def _end_one(connection: Connection, worker: UUID, outcome: Outcome) -> list[Cha
         values |= {"ready_at": moment(outcome.delay_s), "rung_at": null(), "worker": null()}
     else:
         values |= {"ended_at": moment(), "late": func.coalesce(jobs.c.deadline < moment(), false())}
-    written = connection.execute(
-        update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token, *_guard(worker)).values(**values)
-    )
-    if not written.rowcount:
+    mine = (jobs.c.id == job.id, jobs.c.token == job.token, *_guard(worker))
+    if again:
+        # A job that was asked to stop does not come back: its cancel is confirmed here instead.
+        stopped = {"state": JobState.CANCELLED.value, "ended_at": moment()}
+        if connection.execute(update(jobs).where(*mine, jobs.c.cancel_requested).values(**stopped)).rowcount:
+            return [Change(job.id, _slot(job, JobState.CANCELLED), JobState.RUNNING)]
+    if not connection.execute(update(jobs).where(*mine).values(**values)).rowcount:
         return []
     error = {"code": outcome.error_code, "message": outcome.error_message} if outcome.error_code else None
     event = EventType.RETRIED if again else None

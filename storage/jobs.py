@@ -153,7 +153,9 @@ def cancel(connection: Connection, tenant: str, job_id: UUID) -> JobView:
     elif job.state == JobState.RUNNING:
         connection.execute(mine.values(cancel_requested=True))
     elif job.state != JobState.CANCELLED:
-        raise TransitionRefused(f"job {job_id} is {job.state}; only a waiting or running job is cancelled", state=job.state)
+        raise TransitionRefused(
+            f"job {job_id} is {job.state}; only a waiting or running job is cancelled", state=job.state
+        )
     return get(connection, tenant, job_id)
 
 

@@ -107,5 +107,7 @@ def _translated(error: DBAPIError) -> Exception:
     if getattr(error.orig, "sqlstate", None) in FULL or "database or disk is full" in told:
         return StorageFull("the database's disk is full; free space and try again")
     if isinstance(error, OperationalError) or error.connection_invalidated:
-        return StorageUnavailable(f"the database does not answer: {told.splitlines()[0] if told else 'no reason given'}")
+        return StorageUnavailable(
+            f"the database does not answer: {told.splitlines()[0] if told else 'no reason given'}"
+        )
     return error

@@ -59,7 +59,9 @@ def submit(
     return _accept(connection, tenant, request, idempotency_key, backlog_limit - backlog(connection, tenant))
 
 
-def _accept(connection: Connection, tenant: str, request: JobRequest, idempotency_key: str | None, room: int) -> Submitted:
+def _accept(
+    connection: Connection, tenant: str, request: JobRequest, idempotency_key: str | None, room: int
+) -> Submitted:
     earlier = _earlier(connection, tenant, request, idempotency_key)
     if earlier is not None:
         return earlier

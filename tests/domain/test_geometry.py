@@ -133,9 +133,7 @@ def test_the_longest_axis_is_the_greatest_distance_of_two_pixel_corners(
 
 
 @given(grids, st.lists(polygons, max_size=3), st.lists(polygons, max_size=2))
-def test_the_share_inside_counts_the_pixel_centres(
-    grid: Grid, wanted: list[Polygon], refused: list[Polygon]
-) -> None:
+def test_the_share_inside_counts_the_pixel_centres(grid: Grid, wanted: list[Polygon], refused: list[Polygon]) -> None:
     centres = [(x + 0.5, y + 0.5) for x, y in pixels_of(grid)]
     inside = [
         any(polygon.contains(centre) for polygon in wanted) and not any(polygon.contains(centre) for polygon in refused)

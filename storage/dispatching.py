@@ -1,0 +1,119 @@
+"""Which queued jobs to ring for. Order is decided here, where all is known: lanes apart, tenants in turn."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, func, null, select, update
+
+from domain.jobs import JobState, queue_name
+from storage.clock import moment
+from storage.tables import in_state, jobs, workers
+
+
+class Queue(NamedTuple):
+    """An application's lane."""
+
+    application: str
+    lane: str
+
+    @property
+    def name(self) -> str:
+        """What the broker knows it as."""
+        return queue_name(self.application, self.lane)
+
+
+def live_queues(connection: Connection) -> dict[Queue, int]:
+    """Return the queues that live workers serve, and how many jobs those workers run at a time."""
+    rows = connection.execute(
+        select(workers.c.queues, workers.c.capacity).where(
+            workers.c.ended_at.is_(None), workers.c.lease_until > moment()
+        )
+    )
+    served: dict[Queue, int] = {}
+    for queues, capacity in rows:
+        for name in queues:
+            application, _, lane = name.rpartition(".")
+            queue = Queue(application, lane)
+            served[queue] = served.get(queue, 0) + capacity
+    return served
+
+
+def outstanding(connection: Connection, queue: Queue) -> int:
+    """Return how many jobs of the queue were rung for or run, and have not ended."""
+    same = (jobs.c.application == queue.application, jobs.c.lane == queue.lane)
+    rung = select(func.count()).where(*same, in_state(JobState.QUEUED), jobs.c.rung_at.is_not(None))
+    running = select(func.count()).where(*same, in_state(JobState.RUNNING))
+    return connection.execute(rung).scalar_one() + connection.execute(running).scalar_one()
+
+
+def waiting(connection: Connection, queue: Queue, limit: int) -> list[UUID]:
+    """Return up to `limit` jobs that want a doorbell, the tenants in turn, each tenant's by deadline and age.
+
+    On PostgreSQL the rows stay locked until the transaction ends, and other dispatchers skip them.
+    """
+    tenants = _waiting_tenants(connection, queue)
+    if not tenants:
+        return []
+    share = limit if len(tenants) == 1 else max(1, 2 * limit // len(tenants))
+    turns = [_of_tenant(connection, queue, tenant, share) for tenant in tenants]
+    mixed = [job_id for turn in zip_longest(*turns) for job_id in turn if job_id is not None]
+    return mixed[:limit]
+
+
+def mark_rung(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Note that the doorbell rang for jobs that still wait."""
+    waiting = (jobs.c.id.in_(sorted(ids)), in_state(JobState.QUEUED), jobs.c.rung_at.is_(None))
+    connection.execute(update(jobs).where(*waiting).values(rung_at=moment()))
+
+
+def forget_lost_doorbells(connection: Connection, queue: Queue, after_s: float, limit: int = 1_000) -> int:
+    """Let jobs that were rung for long ago and never claimed be rung for again; return how many."""
+    lost = (
+        select(jobs.c.id)
+        .where(
+            jobs.c.application == queue.application,
+            jobs.c.lane == queue.lane,
+            in_state(JobState.QUEUED),
+            jobs.c.rung_at < moment(-after_s),
+        )
+        .order_by(jobs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    forgotten = connection.execute(
+        update(jobs).where(jobs.c.id.in_(lost), in_state(JobState.QUEUED)).values(rung_at=null())
+    )
+    return forgotten.rowcount
+
+
+def _waiting_tenants(connection: Connection, queue: Queue) -> list[str]:
+    """Return the tenants with jobs that want a doorbell, by jumping through the index from one to the next."""
+    first = _unrung(queue, func.min(jobs.c.tenant).label("tenant")).cte("hop", recursive=True)
+    following = _unrung(queue, func.min(jobs.c.tenant)).where(jobs.c.tenant > first.c.tenant).scalar_subquery()
+    hops = first.union_all(select(following).where(first.c.tenant.is_not(None)))
+    rows = connection.execute(select(hops.c.tenant).where(hops.c.tenant.is_not(None)))
+    return list(rows.scalars())
+
+
+def _of_tenant(connection: Connection, queue: Queue, tenant: str, limit: int) -> list[UUID]:
+    """Return a tenant's jobs, those with the nearest deadline first, then the oldest."""
+    mine = _unrung(queue, jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.ready_at <= moment())
+    urgent = mine.where(jobs.c.deadline.is_not(None), jobs.c.deadline > moment()).order_by(jobs.c.deadline)
+    locked = urgent.limit(limit).with_for_update(skip_locked=True)
+    ids = list(connection.execute(locked).scalars())
+    if len(ids) < limit:
+        aged = mine.order_by(jobs.c.ready_at).limit(limit).with_for_update(skip_locked=True)
+        known = set(ids)
+        ids += [job_id for job_id in connection.execute(aged).scalars() if job_id not in known]
+    return ids[:limit]
+
+
+def _unrung(queue: Queue, *columns: Any) -> Select[Any]:  # noqa: ANN401  (columns of any type)
+    return select(*columns).where(
+        jobs.c.application == queue.application,
+        jobs.c.lane == queue.lane,
+        in_state(JobState.QUEUED),
+        jobs.c.rung_at.is_(None),
+    )

@@ -1,0 +1,149 @@
+"""Looking at an image before it is stored: what it is, how large, and whether its container is whole.
+
+Reads headers and container structure only; no pixel is decoded, so that a small file cannot ask for much memory. Every
+exception of Pillow becomes a typed error that names the file and says why. What decoding finds later (damaged entropy
+data) is a typed error of the job.
+"""
+
+import hashlib
+import io
+import struct
+
+from PIL import Image, UnidentifiedImageError
+
+from domain.errors import ImageEmpty, ImageFormatRefused, ImageTooLarge, ImageUnreadable
+from domain.images import FORMATS, ImageLimits, ImageRef
+
+OTHERS = (
+    (0, b"%PDF", "PDF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"\x00\x00\x01\x00", "ICO"),
+    (0, b"icns", "ICNS"),
+    (0, b"\x00\x00\x00\x0cjP", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\x00\x00\x00\x0cJXL", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"qoif", "QOI"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"v/1\x01", "OpenEXR"),
+    (0, b"DDS ", "DDS"),
+    (0, b"BPG\xfb", "BPG"),
+    (4, b"ftypavi", "AVIF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (128, b"DICM", "DICOM"),
+)
+"""Formats that are images, but not on the allow-list: (offset, first bytes, what people call it)."""
+
+PACKED = {"MPO": "JPEG"}
+"""A picture that cameras write as several JPEGs in one file counts as the first of them."""
+
+
+def examine(data: bytes, limits: ImageLimits, name: str) -> ImageRef:
+    """Return what an image is, by its header; `name` is what errors call it.
+
+    Raises ImageEmpty, ImageTooLarge (bytes, pixels, frames), ImageFormatRefused and ImageUnreadable.
+    """
+    if not data:
+        raise ImageEmpty(f"{name} is empty", image=name)
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"{name} has {len(data)} bytes; at most {limits.max_bytes} are taken", image=name)
+    kind, width, height = _header(data, limits, name)
+    why = _cut_off(kind, data)
+    if why:
+        raise ImageUnreadable(f"{name} is damaged or cut off: {why}", image=name)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return ImageRef(sha256=sha256, media_type=FORMATS[kind], bytes=len(data), width=width, height=height)
+
+
+def _header(data: bytes, limits: ImageLimits, name: str) -> tuple[str, int, int]:
+    try:
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
+            _bound(image, limits, name)
+            kind = PACKED.get(image.format or "", image.format or "")
+            image.verify()
+            return kind, image.width, image.height
+    except (ImageTooLarge, ImageUnreadable):
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data, name) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"{name} has more pixels than are taken ({limits.max_pixels}): {error}", image=name) from error
+    except Exception as error:
+        # Plug-ins raise SyntaxError, struct.error, ValueError, OverflowError and more for what they cannot parse.
+        raise ImageUnreadable(f"{name} cannot be read: {_reason(error)}", image=name) from error
+
+
+def _bound(image: Image.Image, limits: ImageLimits, name: str) -> None:
+    """Raise where the header says more pixels or frames than the limits allow."""
+    pixels = image.width * image.height
+    if pixels <= 0:
+        raise ImageUnreadable(f"{name} says that it is {image.width}x{image.height} pixels", image=name)
+    if pixels > limits.max_pixels:
+        raise ImageTooLarge(
+            f"{name} is {image.width}x{image.height}, {pixels} pixels; at most {limits.max_pixels} are taken", image=name
+        )
+    if image.format not in PACKED and getattr(image, "is_animated", False) and _frames_exceed(image, limits.max_frames):
+        raise ImageTooLarge(f"{name} has more than {limits.max_frames} frame(s), the most that are taken", image=name)
+
+
+def _frames_exceed(image: Image.Image, most: int) -> bool:
+    """Look for one frame more than allowed: counting them all would walk a hostile file to its end."""
+    try:
+        image.seek(most)
+    except EOFError:
+        return False
+    finally:
+        image.seek(0)
+    return True
+
+
+def _unidentified(data: bytes, name: str) -> ImageFormatRefused | ImageUnreadable:
+    taken = ", ".join(FORMATS)
+    for offset, magic, what in OTHERS:
+        if data[offset : offset + len(magic)] == magic:
+            return ImageFormatRefused(f"{name} is {what}; taken are {taken}", image=name, format=what)
+    if data[:1000].lstrip().lower().startswith((b"<svg", b"<?xml")) and b"<svg" in data[:4000].lower():
+        return ImageFormatRefused(f"{name} is SVG, which is not a picture of pixels; taken are {taken}", image=name)
+    if data.startswith(b"version https://git-lfs"):
+        return ImageUnreadable(f"{name} is a Git LFS pointer, not the image itself; run `git lfs pull`", image=name)
+    return ImageUnreadable(f"{name} is not an image, or is damaged at its start; taken are {taken}", image=name)
+
+
+def _cut_off(kind: str, data: bytes) -> str | None:
+    """Say what is missing at the end of a file, where its container tells."""
+    if kind == "JPEG":
+        return _jpeg_cut_off(data)
+    if kind == "PNG" and b"IEND" not in data[-4096:]:
+        return "its last chunk (IEND) is missing"
+    if kind == "WEBP" and struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
+        return f"its header promises {struct.unpack_from('<I', data, 4)[0] + 8} bytes, there are {len(data)}"
+    if kind == "GIF" and b"\x3b" not in data[-64:]:
+        return "its trailer is missing"
+    return None
+
+
+def _jpeg_cut_off(data: bytes) -> str | None:
+    """Walk a JPEG's segments to its first scan, and look for the end marker behind it.
+
+    A thumbnail within the EXIF segment has an end marker of its own, so that a plain search would find that one. Within
+    entropy-coded data an FF byte is always stuffed, so that FF D9 there is the end (ITU-T T.81, B.1.1.2 and B.1.1.5).
+    """
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return "a segment does not start with a marker"
+        marker = data[at + 1]
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == 0xDA:
+            return None if data.find(b"\xff\xd9", at) >= 0 else "its end marker is missing"
+        at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
+    return "it ends before its first scan"
+
+
+def _reason(error: Exception) -> str:
+    told = str(error).strip()
+    return told if told and "BytesIO" not in told else type(error).__name__

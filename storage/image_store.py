@@ -1,0 +1,189 @@
+"""Where image bytes lie: content-addressed by SHA-256 as `aa/bb/sha256`, in a folder or wherever fsspec reaches.
+
+Knows files, not tenants: who may see an image is a row (`storage/images.py`). A file appears under its final name only
+when it is complete and, in a folder, on the disk; an object store's PUT is atomic by itself.
+"""
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from domain.errors import NotFound, StorageFull, StorageUnavailable
+
+FRESH_S = 3600.0
+"""An object that is already there is renewed when it is older, so that a sweep takes it for young."""
+
+UNFINISHED = ".unfinished-"
+
+
+class StoredFile(NamedTuple):
+    """A file of the store: its name there, and when it was last written or touched (seconds since 1970)."""
+
+    name: str
+    modified: float
+
+
+class ImageStore:
+    """A store of immutable bytes. Safe for threads and for many processes at once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._fs, self._root = fsspec.url_to_fs(url)
+        self._local = isinstance(self._fs, LocalFileSystem)
+
+    def put(self, data: bytes) -> str:
+        """Keep the bytes and return their SHA-256. Bytes that are already there are not written again.
+
+        Raises StorageFull and StorageUnavailable; nothing truncated is ever left under the final name.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        with _typed_errors(self.url):
+            kept = self._kept(sha256)
+            if kept is not None and kept["size"] == len(data):
+                self._renew(sha256, kept, data)
+            elif self._local:
+                self._write_durably(Path(self._path(sha256)), data)
+            else:
+                self._fs.pipe_file(self._path(sha256), data)
+        return sha256
+
+    def get(self, sha256: str) -> bytes:
+        """Return the bytes.
+
+        Raises NotFound and StorageUnavailable.
+        """
+        with _typed_errors(self.url):
+            try:
+                data: bytes = self._fs.cat_file(self._path(sha256))
+            except FileNotFoundError:
+                raise NotFound(f"the image store has no image {sha256}", sha256=sha256) from None
+        return data
+
+    def has(self, sha256: str) -> bool:
+        """Say whether the bytes are there.
+
+        Raises StorageUnavailable.
+        """
+        with _typed_errors(self.url):
+            return self._kept(sha256) is not None
+
+    def check(self) -> None:
+        """Raise StorageUnavailable where the store cannot be reached."""
+        with _typed_errors(self.url):
+            if self._local:
+                Path(self._root).mkdir(parents=True, exist_ok=True)
+            else:
+                self._fs.invalidate_cache()
+                self._fs.ls(self._root.split("/")[0], detail=False)
+
+    def modified(self, name: str) -> float | None:
+        """Return when a file of that name was last written or touched; None when there is none."""
+        with _typed_errors(self.url):
+            return _modified(found) if (found := self._info(f"{self._root}/{name}")) else None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with _typed_errors(self.url):
+            try:
+                self._fs.rm_file(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return
+
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every file, unfinished ones included, one first-level folder at a time."""
+        with _typed_errors(self.url):
+            self._fs.invalidate_cache()
+            try:
+                folders = [entry["name"] for entry in self._fs.ls(self._root, detail=True) if entry["type"] == "directory"]
+            except FileNotFoundError:
+                return
+            for folder in folders:
+                for path, told in self._fs.find(folder, detail=True).items():
+                    yield StoredFile(path.removeprefix(f"{self._root}/"), _modified(told))
+
+    def _path(self, sha256: str) -> str:
+        return f"{self._root}/{name_of(sha256)}"
+
+    def _kept(self, sha256: str) -> dict[str, Any] | None:
+        return self._info(self._path(sha256))
+
+    def _info(self, path: str) -> dict[str, Any] | None:
+        if not self._local:
+            self._fs.invalidate_cache(self._fs._parent(path))
+        try:
+            found: dict[str, Any] = self._fs.info(path)
+        except FileNotFoundError:
+            return None
+        return found
+
+    def _renew(self, sha256: str, kept: dict[str, Any], data: bytes) -> None:
+        """Make a file that is already there young again; an object store does that by another PUT of the same bytes."""
+        if time.time() - _modified(kept) < FRESH_S:
+            return
+        if self._local:
+            os.utime(self._path(sha256))
+        else:
+            self._fs.pipe_file(self._path(sha256), data)
+
+    def _write_durably(self, final: Path, data: bytes) -> None:
+        """Write beside the final name, flush to the disk, rename, and flush the folders that name it."""
+        made = [folder for folder in (final.parent.parent, final.parent) if not folder.exists()]
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = final.parent / f"{UNFINISHED}{uuid4().hex}"
+        try:
+            with unfinished.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(final)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        for folder in {final.parent, *(new.parent for new in made)}:
+            _flush_folder(folder)
+
+
+def name_of(sha256: str) -> str:
+    """Return the name of an image's file within the store."""
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _modified(told: dict[str, Any]) -> float:
+    moment = told.get("mtime") or told.get("LastModified") or told.get("created") or 0.0
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+@contextmanager
+def _typed_errors(url: str) -> Iterator[None]:
+    """Say what a file system or an object store refuses in the domain's words."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageUnavailable(f"the image store {url} is not there: {error}") from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFull(f"the image store {url} is full; free space and try again") from error
+        raise StorageUnavailable(f"the image store {url} refuses: {error}") from error
+    except Exception as error:
+        # An object store's client raises its own library's errors, which all mean the same to a caller.
+        if type(error).__module__.partition(".")[0] in {"botocore", "aiobotocore", "aiohttp", "s3fs"}:
+            raise StorageUnavailable(f"the image store {url} does not answer: {error}") from error
+        raise

@@ -1,0 +1,122 @@
+"""Workers and their leases. A job's lease is its worker's: one row to renew, however many jobs run.
+
+A worker's row is ended once, by whoever notices first: itself when it leaves, its successor on the same machine, or the
+reaper when its lease has lapsed. Ending it and giving its jobs back is one transaction, so no job is given back twice.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, insert, null, select, update
+from uuid_utils.compat import uuid7
+
+from domain.events import EventType
+from domain.jobs import LOSSES_TO_SUSPICION, STRIKES_TO_DEATH, JobState
+from storage.bell import notify
+from storage.clock import moment
+from storage.counters import Slot
+from storage.facts import Change, changed
+from storage.tables import in_state, jobs, workers
+
+
+class Ending(NamedTuple):
+    """How a worker ended: whether its jobs were lost, and which of them it was busy with when it died."""
+
+    reason: str
+    lost: bool = True
+    noted: Collection[UUID] = ()
+
+
+def register(
+    connection: Connection, *, name: str, host: str, pid: int, queues: list[str], capacity: int, lease_s: float
+) -> UUID:
+    """Enter a new worker with a fresh lease and return its id."""
+    worker = uuid7()
+    connection.execute(
+        insert(workers).values(
+            id=worker,
+            name=name,
+            host=host,
+            pid=pid,
+            queues=queues,
+            capacity=capacity,
+            started_at=moment(),
+            lease_until=moment(lease_s),
+        )
+    )
+    notify(connection)
+    return worker
+
+
+def renew(connection: Connection, worker: UUID, lease_s: float) -> bool:
+    """Renew a worker's lease; false when it was ended or has lapsed, and the worker must stop committing."""
+    renewed = connection.execute(
+        update(workers)
+        .where(workers.c.id == worker, workers.c.ended_at.is_(None), workers.c.lease_until > moment())
+        .values(lease_until=moment(lease_s))
+    )
+    return renewed.rowcount == 1
+
+
+def lapsed(connection: Connection) -> list[UUID]:
+    """Return the workers whose lease has run out."""
+    return list(
+        connection.execute(
+            select(workers.c.id).where(workers.c.ended_at.is_(None), workers.c.lease_until <= moment())
+        ).scalars()
+    )
+
+
+def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bool = False) -> int:
+    """End a worker and give its jobs back; return how many. A worker that has ended already is left alone.
+
+    A lost job uses up no attempt. One that the dead worker had noted becomes suspect; so does one lost too often
+    without a note. A suspect that was noted again has a strike, and too many make it dead.
+    """
+    mine = (workers.c.id == worker, workers.c.ended_at.is_(None))
+    if only_lapsed:
+        mine = (*mine, workers.c.lease_until <= moment())
+    ended = connection.execute(update(workers).where(*mine).values(ended_at=moment(), end_reason=ending.reason))
+    if not ended.rowcount:
+        return 0
+    held = select(jobs).where(jobs.c.worker == worker, in_state(JobState.RUNNING)).order_by(jobs.c.id).with_for_update()
+    changes = [_give_back(connection, job, ending) for job in connection.execute(held).all()]
+    changed(connection, changes)
+    if changes:
+        notify(connection)
+    return len(changes)
+
+
+def hand_back(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Let jobs that were heard but not claimed be rung for again, at once."""
+    if ids:
+        waiting = (jobs.c.id.in_(ids), in_state(JobState.QUEUED))
+        connection.execute(update(jobs).where(*waiting).values(rung_at=null()))
+        notify(connection)
+
+
+def _give_back(connection: Connection, job: Row[Any], ending: Ending) -> Change:
+    noted = job.id in ending.noted
+    losses = job.losses + int(ending.lost and not noted)
+    strikes = job.strikes + int(noted and job.suspect)
+    values: dict[str, Any] = {"losses": losses, "strikes": strikes}
+    values["suspect"] = job.suspect or noted or losses >= LOSSES_TO_SUSPICION
+    body: dict[str, Any] = {"reason": ending.reason}
+    if job.cancel_requested:
+        state = JobState.CANCELLED
+    elif strikes >= STRIKES_TO_DEATH:
+        state = JobState.DEAD
+        values["error_code"] = "struck_out"
+        values["error_message"] = f"its worker died {strikes} times while running it alone; last: {ending.reason}"
+        body["error"] = {"code": values["error_code"], "message": values["error_message"]}
+    else:
+        state = JobState.QUEUED
+    if state is JobState.QUEUED:
+        values |= {"rung_at": null(), "worker": null(), "ready_at": moment()}
+    else:
+        values["ended_at"] = moment()
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=state.value, **values))
+    slot = Slot(job.tenant, job.application, job.lane, state.value)
+    event = EventType.RETURNED if state is JobState.QUEUED else None
+    return Change(job.id, slot, JobState.RUNNING, event, body)

@@ -1,0 +1,50 @@
+"""Ending what can no longer run: jobs past their deadline, and jobs whose place a newer one took."""
+
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from domain.jobs import JobState
+from storage.clock import moment
+from storage.counters import Slot
+from storage.facts import Change, changed
+from storage.tables import heads, in_state, jobs
+
+AT_ONCE = 1_000
+
+
+def expire(connection: Connection) -> int:
+    """End queued jobs whose deadline has passed; return how many."""
+    return _end_queued(connection, JobState.EXPIRED, jobs.c.deadline.is_not(None) & (jobs.c.deadline <= moment()))
+
+
+def end_superseded(connection: Connection) -> int:
+    """End queued jobs of a `supersede_key` whose head is another: they ran when it came, and were given back since."""
+    newer = (
+        select(heads.c.job_id)
+        .where(
+            heads.c.tenant == jobs.c.tenant,
+            heads.c.application == jobs.c.application,
+            heads.c.key == jobs.c.supersede_key,
+            heads.c.job_id != jobs.c.id,
+        )
+        .exists()
+    )
+    return _end_queued(connection, JobState.SUPERSEDED, jobs.c.supersede_key.is_not(None) & newer)
+
+
+def _end_queued(connection: Connection, state: JobState, condition: ColumnElement[bool]) -> int:
+    found = (
+        select(jobs.c.id)
+        .where(in_state(JobState.QUEUED), condition)
+        .order_by(jobs.c.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    ended = connection.execute(
+        update(jobs)
+        .where(jobs.c.id.in_(found), in_state(JobState.QUEUED))
+        .values(state=state.value, ended_at=moment())
+        .returning(jobs.c.id, jobs.c.tenant, jobs.c.application, jobs.c.lane)
+    ).all()
+    slots = [(row.id, Slot(row.tenant, row.application, row.lane, state.value)) for row in ended]
+    changed(connection, [Change(job_id, slot, JobState.QUEUED) for job_id, slot in slots])
+    return len(ended)
