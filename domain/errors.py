@@ -3,6 +3,7 @@
 SightlineError
 ├── InvalidInput               what was sent cannot be accepted; nothing was stored
 │   ├── InvalidRequest         a field of the request itself
+│   ├── RequestTooLarge        more bytes than one request may have
 │   ├── UnknownApplication
 │   ├── InvalidParameters      a parameter of the application
 │   └── ImageRejected
@@ -58,6 +59,12 @@ class InvalidRequest(InvalidInput):
     """A field of the request itself is missing, unknown or malformed."""
 
     code = "invalid_request"
+
+
+class RequestTooLarge(InvalidInput):
+    """More bytes than one request may have."""
+
+    code = "request_too_large"
 
 
 class UnknownApplication(InvalidInput):

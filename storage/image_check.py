@@ -69,7 +69,9 @@ def _header(data: bytes, limits: ImageLimits, name: str) -> tuple[str, int, int]
     except UnidentifiedImageError as error:
         raise _unidentified(data, name) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(f"{name} has more pixels than are taken ({limits.max_pixels}): {error}", image=name) from error
+        raise ImageTooLarge(
+            f"{name} has more pixels than are taken ({limits.max_pixels}): {error}", image=name
+        ) from error
     except Exception as error:
         # Plug-ins raise SyntaxError, struct.error, ValueError, OverflowError and more for what they cannot parse.
         raise ImageUnreadable(f"{name} cannot be read: {_reason(error)}", image=name) from error
@@ -82,7 +84,8 @@ def _bound(image: Image.Image, limits: ImageLimits, name: str) -> None:
         raise ImageUnreadable(f"{name} says that it is {image.width}x{image.height} pixels", image=name)
     if pixels > limits.max_pixels:
         raise ImageTooLarge(
-            f"{name} is {image.width}x{image.height}, {pixels} pixels; at most {limits.max_pixels} are taken", image=name
+            f"{name} is {image.width}x{image.height}, {pixels} pixels; at most {limits.max_pixels} are taken",
+            image=name,
         )
     if image.format not in PACKED and getattr(image, "is_animated", False) and _frames_exceed(image, limits.max_frames):
         raise ImageTooLarge(f"{name} has more than {limits.max_frames} frame(s), the most that are taken", image=name)
@@ -131,17 +134,18 @@ def _jpeg_cut_off(data: bytes) -> str | None:
     entropy-coded data an FF byte is always stuffed, so that FF D9 there is the end (ITU-T T.81, B.1.1.2 and B.1.1.5).
     """
     at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return "a segment does not start with a marker"
+    while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            at += 1 if marker == 0xFF else 2
-            continue
         if marker == 0xDA:
-            return None if data.find(b"\xff\xd9", at) >= 0 else "its end marker is missing"
-        at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    return "it ends before its first scan"
+            break
+        if marker == 0xFF:
+            at += 1  # a fill byte
+        elif 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            at += 2  # a marker that stands alone
+        else:
+            at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
+    # Decoders skip junk between segments, so that a walk that ends early is no error by itself.
+    return None if data.find(b"\xff\xd9", at) >= 0 else "its end marker is missing"
 
 
 def _reason(error: Exception) -> str:

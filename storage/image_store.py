@@ -38,7 +38,8 @@ class ImageStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._fs, self._root = fsspec.url_to_fs(url)
+        # A listings cache would not see what other processes write and remove.
+        self._fs, self._root = fsspec.url_to_fs(url, **({"use_listings_cache": False} if "://" in url else {}))
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def put(self, data: bytes) -> str:
@@ -83,7 +84,6 @@ class ImageStore:
             if self._local:
                 Path(self._root).mkdir(parents=True, exist_ok=True)
             else:
-                self._fs.invalidate_cache()
                 self._fs.ls(self._root.split("/")[0], detail=False)
 
     def modified(self, name: str) -> float | None:
@@ -102,9 +102,10 @@ class ImageStore:
     def files(self) -> Iterator[StoredFile]:
         """Yield every file, unfinished ones included, one first-level folder at a time."""
         with _typed_errors(self.url):
-            self._fs.invalidate_cache()
             try:
-                folders = [entry["name"] for entry in self._fs.ls(self._root, detail=True) if entry["type"] == "directory"]
+                folders = [
+                    entry["name"] for entry in self._fs.ls(self._root, detail=True) if entry["type"] == "directory"
+                ]
             except FileNotFoundError:
                 return
             for folder in folders:
@@ -118,8 +119,6 @@ class ImageStore:
         return self._info(self._path(sha256))
 
     def _info(self, path: str) -> dict[str, Any] | None:
-        if not self._local:
-            self._fs.invalidate_cache(self._fs._parent(path))
         try:
             found: dict[str, Any] = self._fs.info(path)
         except FileNotFoundError:

@@ -19,6 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.errors import StorageFull, StorageUnavailable
 
+__all__ = ["Connection", "Engine", "connect", "read", "write"]  # the two types, for those who only pass them on
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

@@ -1,0 +1,165 @@
+"""Which tenant owns which image, and the removal of images that nobody names.
+
+Bytes are stored first, rows second: a row never names bytes that were not there. The sweep goes the other way round,
+rows first, files second. The race between the two is closed in `_claim_file`.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import Connection, Engine, Row, delete, select, text, union, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import NotFound
+from domain.images import ImageRef
+from storage.clock import moment
+from storage.image_check import examine
+from storage.image_store import ImageStore, StoredFile
+from storage.session import read, write
+from storage.tables import artifacts, images, job_images, jobs
+
+__all__ = ["ImageStore", "Swept", "adopt", "examine", "hold", "keep", "keep_file", "owned", "sweep"]
+
+HOLD_S = 3600.0
+"""A row younger than this is not renewed when a job names it; a sweep must be told of a much greater age."""
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep removed."""
+
+    rows: int
+    files: int
+
+
+def keep(engine: Engine, store: ImageStore, tenant: str, data: bytes, ref: ImageRef) -> ImageRef:
+    """Store an image and make the tenant its owner; one that the tenant has already stays as it is.
+
+    Raises StorageFull and StorageUnavailable.
+    """
+    keep_file(engine, store, data, lambda connection, _: adopt(connection, tenant, ref))
+    return ref
+
+
+def keep_file(engine: Engine, store: ImageStore, data: bytes, name_it: Callable[[Connection, str], object]) -> str:
+    """Store bytes and write, in one transaction, the row that names them; return their SHA-256.
+
+    Raises StorageFull and StorageUnavailable.
+    """
+    sha256 = store.put(data)
+
+    def named(connection: Connection) -> None:
+        _claim_file(connection, sha256)
+        name_it(connection, sha256)
+        if not store.has(sha256):
+            store.put(data)  # swept between our put and our claim; nobody removes it now
+
+    write(engine, named)
+    return sha256
+
+
+def adopt(connection: Connection, tenant: str, ref: ImageRef) -> None:
+    """Make a tenant the owner of an image, or renew that it is. Any number may do so at once."""
+    kind = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    fresh = kind(images).values(tenant=tenant, created_at=moment(), **ref.model_dump())
+    index = [images.c.tenant, images.c.sha256]
+    connection.execute(fresh.on_conflict_do_update(index_elements=index, set_={"created_at": moment()}))
+
+
+def owned(connection: Connection, tenant: str, sha256: str) -> ImageRef:
+    """Return an image of the tenant.
+
+    Raises NotFound, also for an image that another tenant owns.
+    """
+    row = connection.execute(select(images).where(images.c.tenant == tenant, images.c.sha256 == sha256)).first()
+    if row is None:
+        raise NotFound(f"there is no image {sha256} of yours; send it first", sha256=sha256)
+    return _ref(row)
+
+
+def hold(connection: Connection, tenant: str, names: Iterable[str]) -> dict[str, ImageRef]:
+    """Return those images of the names that the tenant owns, kept from being swept by making old rows young.
+
+    For a submission that names stored images. A mere look would not do: a sweep that began before could delete the row
+    between the look and the commit. With the row changed, PostgreSQL has the sweep's DELETE wait and then judge the new
+    version, which is young; on SQLite one of the two transactions waits for the other anyway.
+    """
+    mine = (images.c.tenant == tenant, images.c.sha256.in_(sorted(set(names))))
+    rows = connection.execute(select(images).where(*mine).order_by(images.c.sha256)).all()
+    old = select(images.c.sha256).where(*mine, images.c.created_at < moment(-HOLD_S)).order_by(images.c.sha256)
+    aged = connection.execute(old.with_for_update()).scalars().all()
+    if aged:
+        again = update(images).where(images.c.tenant == tenant, images.c.sha256.in_(aged))
+        connection.execute(again.values(created_at=moment()))
+    return {row.sha256: _ref(row) for row in rows}
+
+
+def sweep(engine: Engine, store: ImageStore, older_than_s: float) -> Swept:
+    """Remove ownership rows that no job of the tenant names after that age, then files of that age that no row names.
+
+    Raises StorageUnavailable.
+    """
+    rows = write(engine, _forget_unnamed, older_than_s)
+    files = 0
+    found = iter(store.files())
+    while chunk := list(islice(found, CHUNK)):
+        before = time.time() - older_than_s
+        old = [file for file in chunk if file.modified < before]
+        named = read(engine, _named, [_sha256(file) for file in old]) if old else set()
+        files += sum(write(engine, _remove, store, file, before) for file in old if _sha256(file) not in named)
+    return Swept(rows, files)
+
+
+def _forget_unnamed(connection: Connection, older_than_s: float) -> int:
+    by_job = (
+        select(job_images.c.job_id)
+        .join(jobs, jobs.c.id == job_images.c.job_id)
+        .where(job_images.c.sha256 == images.c.sha256, jobs.c.tenant == images.c.tenant)
+    )
+    unnamed = delete(images).where(images.c.created_at < moment(-older_than_s), ~by_job.exists())
+    return connection.execute(unnamed).rowcount
+
+
+def _named(connection: Connection, names: Sequence[str]) -> set[str]:
+    by_row = select(images.c.sha256).where(images.c.sha256.in_(names))
+    by_artifact = select(artifacts.c.sha256).where(artifacts.c.sha256.in_(names))
+    return set(connection.execute(union(by_row, by_artifact)).scalars())
+
+
+def _remove(connection: Connection, store: ImageStore, file: StoredFile, before: float) -> int:
+    """Remove a file unless somebody has come to want it since it was listed."""
+    sha256 = _sha256(file)
+    _claim_file(connection, sha256)
+    if _named(connection, [sha256]):
+        return 0
+    modified = store.modified(file.name)
+    if modified is None or modified >= before:
+        return 0  # put again a moment ago, by somebody who will claim it next
+    store.remove(file.name)
+    return 1
+
+
+def _claim_file(connection: Connection, sha256: str) -> None:
+    """Be the only transaction that names or removes a file, until it ends.
+
+    The race: an upload finds the bytes there and does not write them; a sweep, which saw no row for them, removes them;
+    the upload writes its row, which now names nothing. So both claim the file first. If the sweep was first, the upload
+    finds the file gone, within its transaction, and puts it again; if the upload was first, the sweep finds its row.
+    SQLite needs no lock for it: `BEGIN IMMEDIATE` lets only one transaction write.
+    """
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True) if len(sha256) == 64 else 0
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def _sha256(file: StoredFile) -> str:
+    return file.name.rpartition("/")[2]
+
+
+def _ref(row: Row[tuple[object, ...]]) -> ImageRef:
+    told = row._mapping
+    return ImageRef.model_validate({name: told[name] for name in ImageRef.model_fields})
