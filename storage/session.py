@@ -21,6 +21,8 @@ from domain.errors import StorageFull, StorageUnavailable
 
 __all__ = ["Connection", "Engine", "connect", "read", "write"]  # the two types, for those who only pass them on
 
+__all__ = ["Connection", "Engine", "connect", "read", "write"]
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -44,7 +46,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         return engine
     if parsed.get_backend_name() == "postgresql":
         options = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
-        # An unacknowledged write gives up after so many ms: a cut without a reset must not block a worker for 15 minutes.
+        # An unacknowledged write gives up after so many ms: a cut without a reset must not block for 15 minutes.
         options["tcp_user_timeout"] = 10_000
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),

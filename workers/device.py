@@ -1,0 +1,186 @@
+"""One device and the one thread that owns it: it runs the batches that the batchers close, the most urgent first.
+
+An exception in a batch of n is bisected, so that one bad call fails alone. When memory runs out the batch is halved and
+tried again, and the size that fitted is remembered. Job threads wait for their answers; this thread waits for nobody.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from domain.errors import DeviceOutOfMemory, ModelError, SightlineError
+from workers.batching import Answered, Batcher, Call
+from workers.models.family import Model
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAP_S = 0.5
+
+Guard = Callable[[Sequence[UUID], float], AbstractContextManager[None]]
+"""Notes the jobs of a device call and watches its time limit (seconds) while it runs."""
+
+
+@dataclass(eq=False)
+class Resident:
+    """A loaded model on a device, and the calls that wait for it."""
+
+    name: str
+    model: Model
+    batcher: Batcher
+    call_limit_s: float
+    users: int = 0
+    bytes: int = 0
+    used_at: float = 0.0
+
+
+@dataclass
+class Census:
+    """How many jobs run in this process and how many of them wait for an answer, to know who could still join."""
+
+    running: int = 0
+    waiting: int = 0
+
+
+@dataclass
+class Device:
+    """A device, its models, and its thread."""
+
+    name: str
+    guard: Guard
+    clock: Callable[[], float] = time.monotonic
+    census: Census = field(default_factory=Census)
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Condition()
+        self._residents: list[Resident] = []
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name=f"device-{self.name}", daemon=True)
+        self._thread.start()
+
+    def add(self, resident: Resident) -> None:
+        """Serve a model from now on."""
+        with self._changed:
+            self._residents.append(resident)
+
+    def remove(self, resident: Resident) -> None:
+        """Serve a model no longer; nobody may be using it."""
+        with self._changed:
+            self._residents.remove(resident)
+
+    def close(self) -> None:
+        """Stop the thread after the batch that runs."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout=5)
+
+    @contextmanager
+    def job(self) -> Iterator[None]:
+        """Count a job as running while it does."""
+        self._count(running=1)
+        try:
+            yield
+        finally:
+            self._count(running=-1)
+
+    def ask(self, resident: Resident, call: Call) -> Future[Answered]:
+        """Let a call join the model's next batch."""
+        with self._changed:
+            resident.batcher.add(call)
+            self.census.waiting += 1
+            self._changed.notify_all()
+        return call.answer
+
+    def withdraw(self, resident: Resident, call: Call) -> None:
+        """Take back a call whose job was stopped, if it still waits."""
+        with self._changed:
+            if resident.batcher.withdraw(call):
+                self.census.waiting -= 1
+                call.answer.cancel()
+
+    def _count(self, *, running: int) -> None:
+        with self._changed:
+            self.census.running += running
+            self._changed.notify_all()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                closed = self._next_batch()
+                while closed is None and not self._closing:
+                    self._changed.wait(self._nap())
+                    closed = self._next_batch()
+                if closed is None:
+                    return
+            resident, batch = closed
+            self._run(resident, batch)
+
+    def _others_may_join(self) -> bool:
+        return self.census.running > self.census.waiting
+
+    def _next_batch(self) -> tuple[Resident, list[Call]] | None:
+        now, more = self.clock(), self._others_may_join()
+        ready = [r for r in self._residents if r.batcher.closes_at(now, others_may_join=more) <= now]
+        if not ready:
+            return None
+        resident = min(ready, key=lambda r: r.batcher.urgency())
+        return resident, resident.batcher.take()
+
+    def _nap(self) -> float:
+        now, more = self.clock(), self._others_may_join()
+        soonest = min((r.batcher.closes_at(now, others_may_join=more) for r in self._residents), default=now + 60.0)
+        return min(max(soonest - now, 0.0), LONGEST_NAP_S)
+
+    def _run(self, resident: Resident, batch: list[Call]) -> None:
+        started = self.clock()
+        try:
+            with self.guard([call.job for call in batch], resident.call_limit_s):
+                values = resident.model.run([call.prepared for call in batch])
+            if len(values) != len(batch):
+                raise ModelError(f"{resident.name} gave {len(values)} answers to {len(batch)} calls")
+        except DeviceOutOfMemory as error:
+            self._halve(resident, batch, error)
+        except Exception as error:  # noqa: BLE001  (whatever a model raises belongs to the calls, not to this thread)
+            self._bisect(resident, batch, error)
+        else:
+            ran = self.clock() - started
+            for call, value in zip(batch, values, strict=True):
+                self._settle(call, Answered(value, len(batch), started - call.at, ran))
+
+    def _halve(self, resident: Resident, batch: list[Call], error: DeviceOutOfMemory) -> None:
+        log.warning(
+            "device memory ran out", extra={"event": "device.oom", "model": resident.name, "batch_size": len(batch)}
+        )
+        if len(batch) == 1:
+            self._settle(batch[0], error)
+            return
+        resident.batcher.too_large(batch[0].prepared.group, len(batch))
+        self._split(resident, batch)
+
+    def _bisect(self, resident: Resident, batch: list[Call], error: Exception) -> None:
+        if len(batch) > 1:
+            self._split(resident, batch)
+            return
+        if not isinstance(error, SightlineError):
+            log.error("a model failed", exc_info=error, extra={"event": "model.failed", "model": resident.name})
+            error = ModelError(f"{resident.name} failed: {type(error).__name__}: {error}")
+        self._settle(batch[0], error)
+
+    def _split(self, resident: Resident, batch: list[Call]) -> None:
+        middle = len(batch) // 2
+        self._run(resident, batch[:middle])
+        self._run(resident, batch[middle:])
+
+    def _settle(self, call: Call, outcome: Any) -> None:  # noqa: ANN401  (an answer or an exception)
+        with self._changed:
+            self.census.waiting -= 1
+        if isinstance(outcome, Exception):
+            call.answer.set_exception(outcome)
+        else:
+            call.answer.set_result(outcome)
