@@ -1,6 +1,6 @@
 """Boxes, polygons and masks in pixels, and the calibration that turns pixels into millimetres.
 
-Pixel coordinates grow to the right and downwards; a box covers [x0, x1) × [y0, y1). Masks are COCO run-length
+Pixel coordinates grow to the right and downwards; a box covers [x0, x1) x [y0, y1). Masks are COCO run-length
 encodings (column-major, runs of 0 and 1 in turn, starting with 0); they are measured from their runs, so no array is
 needed here. Turning an array into runs and back is `workers/imaging/masks.py`.
 """
@@ -101,7 +101,7 @@ class Polygon(Value):
         return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in edges)) / 2
 
     def contains(self, point: Point) -> bool:
-        """Say whether a point lies inside (even-odd rule; left and top edges belong to it, right and bottom ones not)."""
+        """Say whether a point lies inside (even-odd rule; left and top edges belong to it, others not)."""
         x, y = point
         return sum(crossing > y for crossing in self.crossings(x)) % 2 == 1
 
@@ -122,7 +122,7 @@ class Polygon(Value):
 class Mask(Value):
     """A binary mask as an uncompressed COCO run-length encoding.
 
-    `height` × `width` pixels, column-major; `counts` are the lengths of the runs of 0 and 1 in turn, starting with 0,
+    `height` x `width` pixels, column-major; `counts` are the lengths of the runs of 0 and 1 in turn, starting with 0,
     and add up to `height * width`.
     """
 

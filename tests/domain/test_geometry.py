@@ -192,7 +192,7 @@ def test_a_pixel_of_no_or_absurd_size_is_refused(size: float) -> None:
 
 
 def test_a_mask_of_four_million_pixels_is_measured_within_a_second() -> None:
-    # given a disc that fills 2000 × 2000 pixels, and polygons with many corners
+    # given a disc that fills 2000 by 2000 pixels, and polygons with many corners
     side, radius = 2000, 990
     runs, rest = [0], 0
     for x in range(side):

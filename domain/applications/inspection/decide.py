@@ -1,9 +1,9 @@
 """Defects and a recipe -> the verdict, with its reasons.
 
 Every rule is weighed and the most severe outcome wins: REJECT over REWORK over UNDECIDED over ACCEPT. REJECT stands
-above UNDECIDED because rules only ever fire on certain defects and a further defect cannot undo them: whatever the doubt
-would turn out to be, the part stays rejected. (REWORK likewise; and the part is inspected again after it.) The doubt is
-listed among the reasons all the same. ACCEPT is what is left when no reason was found, and nothing else.
+above UNDECIDED because rules only ever fire on certain defects and a further defect cannot undo them: whatever the
+doubt would turn out to be, the part stays rejected. (REWORK likewise; and the part is inspected again after it.) The
+doubt is listed among the reasons all the same. ACCEPT is what is left when no reason was found, and nothing else.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def decide(reasons: Sequence[Reason]) -> tuple[Verdict, tuple[Reason, ...]]:
 
 
 def reasons_in_defects(recipe: Recipe, defects: Sequence[Defect]) -> Iterator[Reason]:
-    """Yield what the defects say against the part: rules in the recipe's order, then what no rule covers, then doubt."""
+    """Yield what the defects say against the part: by the rules in their order, for want of a rule, and in doubt."""
     certain = [defect for defect in defects if defect.certain]
     for rule in recipe.rules:
         yield from _weigh(rule, recipe, certain)
@@ -80,7 +80,7 @@ def _compare(limit: Limit, value: float, bound: float) -> bool:
 
 
 def _uncovered(recipe: Recipe, certain: Sequence[Defect]) -> Iterator[Reason]:
-    """Yield a reason for each class that was found and that no rule speaks of: its absence from the rules is no consent."""
+    """Yield a reason for each class that was found and that no rule speaks of: silence is no consent."""
     covered = {label for rule in recipe.rules for label in recipe.concerned(rule)}
     for label in recipe.classes:
         found = tuple(defect.id for defect in certain if defect.label == label)

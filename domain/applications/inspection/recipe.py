@@ -81,8 +81,8 @@ class Rule(Value):
     """Which defects, and how many of them, reject a part or send it to rework.
 
     A defect counts for the rule when it has one of `classes` (left out: any of the recipe's), lies in `zone` (if one is
-    named) and keeps every limit, which are inclusive. The rule fires when more than `max_count` defects count. A limit in
-    millimetres holds where there is a calibration; without one, the same limit in pixels takes its place.
+    named) and keeps every limit, which are inclusive. The rule fires when more than `max_count` defects count. A limit
+    in millimetres holds where there is a calibration; without one, the same limit in pixels takes its place.
     """
 
     name: Name
@@ -177,15 +177,20 @@ class Recipe(Value):
             )
         _refuse_repeated("class", self.classes)
         _refuse_repeated("rule", [rule.name for rule in self.rules])
+        return self
+
+    @model_validator(mode="after")
+    def _names_known(self) -> Self:
+        zones = ", ".join(self.zones) or "none"
         for rule in self.rules:
-            for name in rule.classes or ():
-                if name not in self.classes:
-                    raise ValueError(
-                        f"rule {rule.name!r} names the class {name!r}; the recipe's classes are: {', '.join(self.classes)}"
-                    )
+            strange = [name for name in rule.classes or () if name not in self.classes]
+            if strange:
+                known = ", ".join(self.classes)
+                raise ValueError(
+                    f"rule {rule.name!r} names the class {strange[0]!r}; the recipe's classes are: {known}"
+                )
             if rule.zone is not None and rule.zone not in self.zones:
-                known = ", ".join(self.zones) or "none"
-                raise ValueError(f"rule {rule.name!r} names the zone {rule.zone!r}; the recipe's zones are: {known}")
+                raise ValueError(f"rule {rule.name!r} names the zone {rule.zone!r}; the recipe's zones are: {zones}")
         return self
 
     @property

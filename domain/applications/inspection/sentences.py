@@ -7,7 +7,7 @@ from domain.applications.inspection.result import Defect
 
 
 def fired_sentence(rule: Rule, fired: Sequence[Defect]) -> str:
-    """Say why a rule fired: `1 defect (scratch, length at least 10 mm), none allowed: d1: scratch 12 mm long, 8 mm²`."""
+    """Say why a rule fired: `1 defect (scratch, length at least 10 mm), none allowed: d1: scratch 12 mm`."""
     calibrated = fired[0].length_mm is not None
     terms = [" or ".join(rule.classes) if rule.classes else "of any class"]
     terms += [_limit(limit, calibrated) for limit in rule.limits]
