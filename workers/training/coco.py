@@ -1,0 +1,190 @@
+"""Data sets on disk: a folder with `annotations.json` (COCO) and `images/`. Reading, and writing a drawn one.
+
+Masks are written as uncompressed COCO run lengths, so a drawn data set loses nothing; polygons are read as well.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from domain.errors import InvalidRequest
+from domain.geometry import Mask
+from workers.imaging.masks import decode, encode
+from workers.training.worlds.defects import Bits
+from workers.training.worlds.surfaces import CLASSES, draw
+
+ANNOTATIONS = "annotations.json"
+JPEG_QUALITY = 95
+Advance = Callable[[], None]
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CocoImage(_Open):
+    """An image of the set; `file_name` is relative to `images/`."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+
+
+class CocoAnnotation(_Open):
+    """An object; `bbox` is (x, y, width, height), `segmentation` polygons, run lengths, or absent."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    segmentation: Any = None
+
+
+class CocoCategory(_Open):
+    """A class."""
+
+    id: int
+    name: str
+
+
+class CocoFile(_Open):
+    """The parts of a COCO instances file that are used here."""
+
+    images: tuple[CocoImage, ...]
+    annotations: tuple[CocoAnnotation, ...]
+    categories: tuple[CocoCategory, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: its folder and what its annotations say."""
+
+    folder: Path
+    content: CocoFile
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of their ids."""
+        return tuple(category.name for category in sorted(self.content.categories, key=lambda item: item.id))
+
+    def class_index(self) -> dict[int, int]:
+        """Map category ids to positions in `classes`."""
+        return {item.id: index for index, item in enumerate(sorted(self.content.categories, key=lambda item: item.id))}
+
+    def path(self, image: CocoImage) -> Path:
+        """Where an image lies."""
+        return self.folder / "images" / image.file_name
+
+    def pairs(self) -> Iterator[tuple[CocoImage, list[CocoAnnotation]]]:
+        """Yield each image with its objects, in the file's order."""
+        by_image: dict[int, list[CocoAnnotation]] = {image.id: [] for image in self.content.images}
+        for annotation in self.content.annotations:
+            by_image[annotation.image_id].append(annotation)
+        for image in self.content.images:
+            yield image, by_image[image.id]
+
+
+def read(folder: Path) -> Dataset:
+    """Read a data set.
+
+    Raises InvalidRequest that names the file where it is missing, is not COCO, or names an unknown image or class.
+    """
+    path = folder / ANNOTATIONS
+    try:
+        content = CocoFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"{path} does not exist; a data set is a folder with {ANNOTATIONS} and images/") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidRequest(f"{path} is not COCO: {first['msg']} at {'.'.join(map(str, first['loc']))}") from error
+    images, classes = {item.id for item in content.images}, {item.id for item in content.categories}
+    for item in content.annotations:
+        if item.image_id not in images or item.category_id not in classes:
+            raise InvalidRequest(f"{path}: annotation {item.id} names image {item.image_id}, class {item.category_id}")
+    if not content.images or not content.categories:
+        raise InvalidRequest(f"{path} holds no images or no categories")
+    return Dataset(folder, content)
+
+
+def bits(annotation: CocoAnnotation, image: CocoImage) -> Bits:
+    """Return an object's mask, H×W: from its runs or polygons, or its box where it has neither."""
+    shape = annotation.segmentation
+    if isinstance(shape, dict) and isinstance(shape.get("counts"), list):
+        height, width = shape["size"]
+        return decode(Mask(height=height, width=width, counts=tuple(shape["counts"])))
+    if isinstance(shape, dict):
+        raise InvalidRequest(f"annotation {annotation.id}: compressed runs are not read; write counts as a list")
+    x, y, width, height = annotation.bbox
+    polygons = shape or [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    canvas = np.zeros((image.height, image.width), dtype=np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(canvas, [np.round(np.reshape(polygon, (-1, 2))).astype(np.int32)], 1)
+    return canvas.astype(bool)
+
+
+def write_drawn(
+    out: Path,
+    count: int,
+    seed: int,
+    *,
+    textures: Sequence[str],
+    size: tuple[int, int] = (256, 256),
+    processes: int | None = None,
+    advance: Advance = lambda: None,
+) -> Dataset:
+    """Draw `count` surfaces from seeds `seed … seed + count - 1` into a new data set, on all cores.
+
+    `advance` is called after each picture. Raises InvalidRequest where the folder holds a data set already.
+    """
+    if (out / ANNOTATIONS).exists():
+        raise InvalidRequest(f"{out} holds a data set already; choose another folder or remove it")
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    one = partial(_write_surface, out / "images", tuple(textures), size)
+    objects: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for image, found in pool.map(one, range(seed, seed + count), chunksize=16):
+            images.append(image)
+            objects.extend({"id": len(objects) + index, **item} for index, item in enumerate(found, start=1))
+            advance()
+    categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, start=1)]
+    content = {"images": images, "annotations": objects, "categories": categories}
+    (out / ANNOTATIONS).write_text(json.dumps(content), "utf-8")
+    return read(out)
+
+
+def _write_surface(
+    folder: Path, textures: tuple[str, ...], size: tuple[int, int], seed: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw one surface, write its picture, and return its COCO image and annotations."""
+    cv2.setNumThreads(1)
+    surface = draw(seed, size=size, textures=textures)
+    name = f"{seed:09d}.jpg"
+    cv2.imwrite(str(folder / name), surface.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    image = {"id": seed, "file_name": name, "height": size[0], "width": size[1], "texture": surface.texture}
+    found = []
+    for defect in surface.defects:
+        mask = encode(defect.mask)
+        box = mask.box
+        found.append(
+            {
+                "image_id": seed,
+                "category_id": CLASSES.index(defect.label) + 1,
+                "bbox": [box.x0, box.y0, box.width, box.height],
+                "area": mask.area,
+                "iscrowd": 0,
+                "segmentation": {"size": list(size), "counts": list(mask.counts)},
+            }
+        )
+    return image, found
