@@ -48,11 +48,15 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A handle on pixels that the worker holds: their name within the job and their size in pixels."""
+    """A handle on pixels that the worker holds: their name within the job and their size in pixels, upright.
+
+    `orientation` is the EXIF orientation (1 to 8) that was undone to get them upright; 1 where there was none.
+    """
 
     name: str
     width: int
     height: int
+    orientation: int = 1
 
 
 class Label(Value):

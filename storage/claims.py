@@ -66,6 +66,8 @@ class Outcome:
     version: str = ""
     headline: str = ""
     body: dict[str, Any] = field(default_factory=dict)
+    pictures: tuple[dict[str, int], ...] = ()
+    """width, height and EXIF orientation of each image, as it was seen"""
     findings: tuple[Finding, ...] = ()
     calls: tuple[ModelCall, ...] = ()
     error_code: str | None = None
@@ -257,6 +259,7 @@ def _store(connection: Connection, outcomes: Sequence[Outcome]) -> None:
                 "version": outcome.version,
                 "headline": outcome.headline,
                 "body": outcome.body,
+                "pictures": list(outcome.pictures),
             }
             for outcome in outcomes
         ],

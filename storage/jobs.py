@@ -80,6 +80,8 @@ class ResultView(BaseModel):
     headline: str
     created_at: datetime
     body: dict[str, Any]
+    pictures: list[dict[str, int]]
+    """width, height and undone EXIF orientation of each image, as the models saw it"""
     model_calls: list[ModelCallView]
 
 
@@ -134,6 +136,7 @@ def result(connection: Connection, tenant: str, job_id: UUID) -> ResultView:
         headline=found.headline,
         created_at=found.created_at,
         body=found.body,
+        pictures=found.pictures,
         model_calls=[ModelCallView.model_validate(call._mapping) for call in connection.execute(calls)],
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, null, select, update
+from sqlalchemy import Connection, Row, insert, null, select, true, update
 from uuid_utils.compat import uuid7
 
 from domain.events import EventType
@@ -74,10 +74,12 @@ def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bo
     A lost job uses up no attempt. One that the dead worker had noted becomes suspect; so does one lost too often
     without a note. A suspect that was noted again has a strike, and too many make it dead.
     """
-    mine = (workers.c.id == worker, workers.c.ended_at.is_(None))
-    if only_lapsed:
-        mine = (*mine, workers.c.lease_until <= moment())
-    ended = connection.execute(update(workers).where(*mine).values(ended_at=moment(), end_reason=ending.reason))
+    mine = workers.c.lease_until <= moment() if only_lapsed else true()
+    ended = connection.execute(
+        update(workers)
+        .where(workers.c.id == worker, workers.c.ended_at.is_(None), mine)
+        .values(ended_at=moment(), end_reason=ending.reason)
+    )
     if not ended.rowcount:
         return 0
     held = select(jobs).where(jobs.c.worker == worker, in_state(JobState.RUNNING)).order_by(jobs.c.id).with_for_update()
@@ -85,6 +87,29 @@ def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bo
     changed(connection, changes)
     if changes:
         notify(connection)
+    return len(changes)
+
+
+def disown(connection: Connection, worker: UUID, held: Collection[UUID], older_than_s: float) -> int:
+    """Give back jobs that the database says this worker runs, but that it does not hold; return how many.
+
+    A claim whose COMMIT got through while its answer did not (a cut connection) leaves such a job: its worker renews its
+    lease for ever and never runs it.
+    """
+    unknown = (
+        select(jobs)
+        .where(
+            jobs.c.worker == worker,
+            in_state(JobState.RUNNING),
+            jobs.c.started_at < moment(-older_than_s),
+            jobs.c.id.not_in(list(held)),
+        )
+        .order_by(jobs.c.id)
+        .with_for_update()
+    )
+    ending = Ending("its claim was never answered", lost=False)
+    changes = [_give_back(connection, job, ending) for job in connection.execute(unknown).all()]
+    changed(connection, changes)
     return len(changes)
 
 

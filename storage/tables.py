@@ -41,7 +41,7 @@ metadata = MetaData(
     }
 )
 
-Json = JSON().with_variant(JSONB(), "postgresql")
+Json: Any = JSON().with_variant(JSONB(), "postgresql")
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit number that the database counts up: SQLite does so for INTEGER primary keys only."""
 
@@ -174,6 +174,7 @@ class results_columns(TypedColumns):  # noqa: N801
     version: Named[str] = Column(String(32))
     headline: Named[str] = Column(String(400))
     body: Named[dict[str, Any]] = Column(Json)
+    pictures: Named[list[dict[str, int]]] = Column(Json)
     created_at: Named[datetime] = Column(Moment)
 
 

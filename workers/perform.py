@@ -1,0 +1,125 @@
+"""One job, from its claim to its outcome: decode, run the application, say what became of it. Never raises."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from domain.applications import Application, Case, application
+from domain.applications.application import Memory
+from domain.errors import ResultRefused, RunCrashed, RunStopped, SightlineError
+from domain.images import ImageLimits
+from domain.jobs import JobState, Lane
+from domain.retries import RetryPolicy, decide
+from domain.vision import Picture
+from storage.claims import ClaimedJob, Outcome
+from workers.imaging.decode import decode
+from workers.registry import Registry
+from workers.residency import Residency
+from workers.vision import JobVision, deadline_of
+
+log = logging.getLogger(__name__)
+
+DECODE_LIMIT_S = 60.0
+MAX_MESSAGE = 2_000
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What performing a job needs from the process it runs in."""
+
+    registry: Registry
+    residency: Residency
+    fetch: Callable[[str], bytes]
+    """an image's bytes by its SHA-256"""
+    memory: Callable[[str], Memory]
+    """a tenant's translation memory"""
+    guard: Callable[[Sequence[UUID], float], AbstractContextManager[None]]
+    limits: ImageLimits
+    retries: RetryPolicy
+    random: Random
+
+
+def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | None]) -> Outcome | None:
+    """Run a job and return its outcome; None where it was fenced and nothing may be said of it any more."""
+    with workshop.residency.device.job():
+        vision = JobVision(
+            job=job,
+            lane=Lane(job.lane).rank,
+            deadline=deadline_of(job),
+            registry=workshop.registry,
+            residency=workshop.residency,
+            stopped=stopped,
+        )
+        try:
+            return _run(job, workshop, vision)
+        except RunStopped as stop:
+            return None if stop.reason == "fenced" else Outcome(job, JobState(stop.reason))
+        except SightlineError as error:
+            return _failed(job, error, workshop)
+        except Exception as error:  # noqa: BLE001  (an application's bug ends its own job, not the worker)
+            log.exception("an application failed", extra={"event": "job.crashed", "job": job.id})
+            return _failed(job, RunCrashed(f"{type(error).__name__}: {error}"), workshop)
+
+
+def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
+    wanted: Application[Any, Any] = application(job.application)
+    parameters = wanted.parse(job.params)
+    vision.checkpoint()
+    pictures = tuple(_picture(job, at, sha256, workshop, vision) for at, sha256 in enumerate(job.images))
+    result = wanted.run(Case(parameters, pictures, vision, workshop.memory(job.tenant)))
+    vision.checkpoint()
+    return Outcome(
+        job=job,
+        state=JobState.SUCCEEDED,
+        version=wanted.version,
+        headline=wanted.headline(result)[:400],
+        body=storable(result.model_dump(mode="json")),
+        pictures=tuple(_told(picture) for picture in pictures),
+        findings=tuple(wanted.findings(result)),
+        calls=tuple(vision.calls),
+    )
+
+
+def _picture(job: ClaimedJob, at: int, sha256: str, workshop: Workshop, vision: JobVision) -> Picture:
+    data = workshop.fetch(sha256)
+    with workshop.guard([job.id], DECODE_LIMIT_S):
+        decoded = decode(data, workshop.limits, f"image {at} ({sha256[:12]})")
+    return vision.picture(str(at), decoded.pixels, decoded.orientation)
+
+
+def _told(picture: Picture) -> dict[str, int]:
+    return {"width": picture.width, "height": picture.height, "orientation": picture.orientation}
+
+
+def storable(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a result's body if every database can store it.
+
+    Raises ResultRefused for NaN, infinities, NUL characters and what is not JSON.
+    """
+    try:
+        told = json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ResultRefused(f"the result cannot be stored: {error}") from error
+    if "\\u0000" in told:
+        raise ResultRefused("the result cannot be stored: a text holds a NUL character")
+    return body
+
+
+def _failed(job: ClaimedJob, error: SightlineError, workshop: Workshop) -> Outcome:
+    decision = decide(error, job.attempts + 1, workshop.retries, workshop.random)
+    if decision.retry:
+        state = JobState.QUEUED
+    else:
+        state = JobState.DEAD if error.retryable else JobState.FAILED
+    log.warning(
+        "a run failed: %s",
+        error.code,
+        extra={"event": "job.run_failed", "job": job.id, "code": error.code, "decision": decision.reason},
+    )
+    message = error.message.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:MAX_MESSAGE]
+    return Outcome(job, state, error_code=error.code, error_message=message, delay_s=decision.delay_s)

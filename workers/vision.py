@@ -1,0 +1,202 @@
+"""The Vision that an application is handed: one per job, over the models that all jobs of this process share.
+
+Each call passes a checkpoint, prepares its input in the job's own thread, joins the model's next batch, waits, and is
+recorded. Which call shares a batch with which other job's is decided beneath, in `device.py` and `batching.py`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from domain.errors import ModelUnavailable, RunStopped
+from domain.geometry import Box, Polygon
+from domain.vision import (
+    Answer,
+    Capability,
+    Detection,
+    Grounding,
+    Label,
+    Language,
+    Palette,
+    Picture,
+    Prompt,
+    Quality,
+    Segment,
+    TextRegion,
+    Translation,
+)
+from storage.claims import ClaimedJob, ModelCall
+from workers.batching import Answered, Call
+from workers.device import Resident
+from workers.imaging.crop import crop
+from workers.imaging.palette import palette
+from workers.imaging.quality import quality
+from workers.models.family import Ask, Pixels
+from workers.registry import ModelSpec, Registry
+from workers.residency import Residency
+
+LOOK_EVERY_S = 0.25
+"""How often a waiting job looks whether it should stop."""
+
+
+@dataclass
+class JobVision:
+    """Vision for one job. For one thread."""
+
+    job: ClaimedJob
+    lane: int
+    deadline: float
+    """on the monotonic clock; infinity without one"""
+    registry: Registry
+    residency: Residency
+    stopped: Callable[[], str | None]
+    """why the job should stop, if it should"""
+    calls: list[ModelCall] = field(default_factory=list)
+    _pixels: dict[str, Pixels] = field(default_factory=dict)
+
+    def picture(self, name: str, pixels: Pixels, orientation: int = 1) -> Picture:
+        """Take in H × W × 3 RGB pixels under a name of their own within the job."""
+        self._pixels[name] = pixels
+        return Picture(name, pixels.shape[1], pixels.shape[0], orientation)
+
+    def checkpoint(self) -> None:
+        """Raise RunStopped where the job was cancelled, superseded or fenced."""
+        reason = self.stopped()
+        if reason is not None:
+            raise RunStopped(reason)
+
+    def classify(self, picture: Picture, labels: Sequence[str], *, model: str | None = None) -> tuple[Label, ...]:
+        """See `domain.vision.Vision`."""
+        answer = self._call(Capability.CLASSIFY, model, [picture], labels=tuple(labels))
+        return cast("tuple[Label, ...]", answer)
+
+    def embed(self, picture: Picture, *, model: str | None = None) -> tuple[float, ...]:
+        """See `domain.vision.Vision`."""
+        return cast("tuple[float, ...]", self._call(Capability.EMBED, model, [picture]))
+
+    def detect(
+        self, picture: Picture, *, model: str | None = None, min_score: float = 0.25
+    ) -> tuple[Detection, ...]:
+        """See `domain.vision.Vision`."""
+        return cast("tuple[Detection, ...]", self._call(Capability.DETECT, model, [picture], min_score=min_score))
+
+    def classes(self, *, model: str | None = None) -> tuple[str, ...]:
+        """See `domain.vision.Vision`."""
+        with self.residency.using(self._spec(Capability.DETECT, model)) as resident:
+            return resident.model.classes
+
+    def ground(
+        self, picture: Picture, phrases: Sequence[str], *, model: str | None = None, min_score: float = 0.25
+    ) -> tuple[Grounding, ...]:
+        """See `domain.vision.Vision`."""
+        answer = self._call(Capability.GROUND, model, [picture], phrases=tuple(phrases), min_score=min_score)
+        return cast("tuple[Grounding, ...]", answer)
+
+    def segment(self, picture: Picture, prompt: Prompt, *, model: str | None = None) -> tuple[Segment, ...]:
+        """See `domain.vision.Vision`."""
+        return cast("tuple[Segment, ...]", self._call(Capability.SEGMENT, model, [picture], prompt=prompt))
+
+    def ask(
+        self, pictures: Sequence[Picture], question: str, *, options: Sequence[str] = (), model: str | None = None
+    ) -> Answer:
+        """See `domain.vision.Vision`."""
+        return cast("Answer", self._call(Capability.ASK, model, pictures, question=question, options=tuple(options)))
+
+    def caption(self, picture: Picture, *, model: str | None = None) -> str:
+        """See `domain.vision.Vision`."""
+        return cast("str", self._call(Capability.CAPTION, model, [picture]))
+
+    def draft(self, pictures: Sequence[Picture], instruction: str, *, model: str | None = None) -> str:
+        """See `domain.vision.Vision`."""
+        return cast("str", self._call(Capability.DRAFT, model, pictures, instruction=instruction))
+
+    def read(self, picture: Picture, *, model: str | None = None) -> tuple[TextRegion, ...]:
+        """See `domain.vision.Vision`."""
+        return cast("tuple[TextRegion, ...]", self._call(Capability.READ, model, [picture]))
+
+    def identify(self, text: str, candidates: Sequence[str]) -> Language | None:
+        """See `domain.vision.Vision`; None, too, where no model can tell languages."""
+        if self.registry.find(Capability.IDENTIFY) is None:
+            return None
+        answer = self._call(Capability.IDENTIFY, None, [], text=text, candidates=tuple(candidates))
+        return cast("Language | None", answer)
+
+    def translate(self, text: str, source: str, target: str, *, model: str | None = None) -> Translation | None:
+        """See `domain.vision.Vision`."""
+        if self.registry.find(Capability.TRANSLATE, model) is None:
+            return None
+        answer = self._call(Capability.TRANSLATE, model, [], text=text, source=source, target=target)
+        return cast("Translation | None", answer)
+
+    def imagine(self, prompt: str, *, seed: int = 0, model: str | None = None) -> Picture:
+        """See `domain.vision.Vision`."""
+        pixels = self._call(Capability.IMAGINE, model, [], prompt=prompt, seed=seed)
+        return self.picture(f"imagined-{len(self._pixels)}", cast("Pixels", pixels))
+
+    def crop(self, picture: Picture, box: Box) -> Picture:
+        """See `domain.vision.Vision`."""
+        return self.picture(f"{picture.name}/{len(self._pixels)}", crop(self._pixels[picture.name], box))
+
+    def palette(self, picture: Picture, quad: Polygon) -> Palette:
+        """See `domain.vision.Vision`."""
+        return palette(self._pixels[picture.name], quad)
+
+    def quality(self, picture: Picture) -> Quality:
+        """See `domain.vision.Vision`."""
+        return quality(self._pixels[picture.name])
+
+    def _spec(self, capability: Capability, model: str | None) -> ModelSpec:
+        spec = self.registry.find(capability, model)
+        if spec is None:
+            raise ModelUnavailable(f"no model is configured for {capability}; add one to models.toml")
+        return spec
+
+    def _call(self, capability: Capability, model: str | None, pictures: Sequence[Picture], **arguments: Any) -> Any:  # noqa: ANN401
+        self.checkpoint()
+        spec = self._spec(capability, model)
+        pixels = tuple(np.ascontiguousarray(self._pixels[picture.name]) for picture in pictures)
+        with self.residency.using(spec) as resident:
+            prepared = resident.model.prepare(Ask(capability, pixels, arguments))
+            call = Call(prepared, self.job.id, self.lane, self.deadline, time.monotonic())
+            answered = self._wait(resident, call)
+            self.calls.append(self._record(capability, spec, resident, call, answered))
+        self.checkpoint()
+        return answered.value
+
+    def _wait(self, resident: Resident, call: Call) -> Answered:
+        answer = self.residency.device.ask(resident, call)
+        while True:
+            try:
+                return answer.result(timeout=LOOK_EVERY_S)
+            except NotYet:
+                if self.stopped() is not None:
+                    self.residency.device.withdraw(resident, call)
+            except CancelledError:
+                self.checkpoint()
+
+    def _record(
+        self, capability: Capability, spec: ModelSpec, resident: Resident, call: Call, answered: Answered
+    ) -> ModelCall:
+        return ModelCall(
+            capability=capability.value,
+            model=spec.name,
+            revision=spec.revision,
+            device=self.residency.device.name,
+            dtype=resident.model.dtype,
+            preprocessing=resident.model.preprocessing,
+            prompt=call.prepared.prompt,
+            batch_size=answered.batch_size,
+            waited_ms=round(answered.waited_s * 1000, 3),
+            ran_ms=round(answered.ran_s * 1000, 3),
+        )
+
+
+def deadline_of(job: ClaimedJob) -> float:
+    """Return a job's deadline on this process's monotonic clock, infinity without one."""
+    return math.inf if job.deadline_in_s is None else time.monotonic() + job.deadline_in_s
