@@ -1,0 +1,165 @@
+"""The samples of the inspection application, drawn: pictures, and what the job on each must end with.
+
+`python -m workers.training.worlds.inspection_samples` draws them anew over the ones that ship. What a sample expects is
+what the recipe says of the drawing's own defects, not of what a detector found. Seeds lie outside those of training and
+of the held-out set.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from domain.applications.application import Case, Memory
+from domain.applications.inspection.contract import APPLICATION
+from domain.applications.inspection.result import Defect, InspectionResult
+from domain.vision import Detection, Picture, Quality, Vision
+from workers.imaging.masks import encode
+from workers.training.worlds.surfaces import CLASSES, HELD_OUT_TEXTURES, TRAINING_TEXTURES, Surface, draw
+
+SIDE = 384
+"""Width and height of a sample in pixels."""
+JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of a sample: what `draw` is asked for, and the share of the light that reaches the camera."""
+
+    seed: int
+    classes: Sequence[str] = CLASSES
+    defects: int = 1
+    textures: Sequence[str] = (*TRAINING_TEXTURES, *HELD_OUT_TEXTURES)
+    light: float = 1.0
+
+    def surface(self) -> Surface:
+        """Draw it."""
+        drawn = draw(self.seed, size=(SIDE, SIDE), textures=self.textures, defects=self.defects, classes=self.classes)
+        return Surface((drawn.pixels * self.light).astype(np.uint8), drawn.defects, drawn.texture)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sample to be drawn."""
+
+    name: str
+    views: tuple[View, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _polygon(x0: int, y0: int, x1: int, y1: int) -> list[list[int]]:
+    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+
+
+SEALING_FACE = {
+    "name": "sealing-face",
+    "version": "1",
+    "zones": {"sealing face": _polygon(0, 0, SIDE // 2, SIDE)},
+    "rules": [
+        {"name": "damaged-seal", "zone": "sealing face", "outcome": "REJECT"},
+        {"name": "blemishes", "max_count": 3, "outcome": "REWORK"},
+    ],
+}
+
+PLANS = (
+    Plan("clean", (View(5_000_020, defects=0),)),
+    Plan("scratch", (View(5_001_020, ("scratch",)),), {"part": "housing", "calibration": 0.1}),
+    Plan("pits", (View(5_002_060, ("pit",), 4),), {"lot": "L-0417"}),
+    Plan("small-stain", (View(5_003_060, ("stain",)),), {"calibration": 0.05}),
+    Plan("stain-without-scale", (View(5_004_010, ("stain",)),), {"recipe": "strict"}),
+    Plan("outside-roi", (View(5_005_100, ("crack",)),), {"roi": [_polygon(0, 0, SIDE, SIDE // 2)]}),
+    Plan(
+        "sealing-face", (View(5_006_200, ("inclusion", "scratch"), 2, ("brushed", "cast")),), {"recipe": SEALING_FACE}
+    ),
+    Plan(
+        "two-sides",
+        (
+            View(5_007_090, defects=0, textures=("blasted",)),
+            View(5_007_091, ("inclusion", "crack"), 2, ("blasted",)),
+        ),
+        {"part": "bracket", "serial": "000231", "calibration": {"mm_per_px_x": 0.08, "mm_per_px_y": 0.1}},
+    ),
+    Plan("no-light", (View(5_008_000, defects=0, light=0.02),), {"station": "line-2"}),
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A Vision that sees exactly what was drawn."""
+
+    surfaces: Mapping[str, Surface]
+
+    def classes(self, *, model: str | None = None) -> tuple[str, ...]:
+        """Return the classes that are drawn."""
+        return CLASSES
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        model: str | None = None,
+        min_score: float = 0.25,
+    ) -> tuple[Detection, ...]:
+        """Return what was drawn, without a doubt."""
+        masks = [(defect.label, encode(defect.mask)) for defect in self.surfaces[picture.name].defects]
+        return tuple(Detection(label=label, score=1.0, box=mask.box, mask=mask) for label, mask in masks)
+
+    def quality(self, picture: Picture) -> Quality:
+        """Measure the picture."""
+        return _quality(self.surfaces[picture.name].pixels)
+
+
+def _quality(pixels: npt.NDArray[np.uint8]) -> Quality:
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return Quality(
+        sharpness=float(cv2.Laplacian(grey, cv2.CV_64F).var()),
+        brightness=float(grey.mean() / 255),
+        contrast=float(grey.std() / 255),
+    )
+
+
+def expected(plan: Plan, surfaces: Mapping[str, Surface]) -> dict[str, Any]:
+    """Return what the recipe says of the defects that were drawn."""
+    pictures = tuple(Picture(name, SIDE, SIDE) for name in surfaces)
+    vision = cast("Vision", Truth(surfaces))
+    result: InspectionResult = APPLICATION.run(
+        Case(APPLICATION.parse(dict(plan.parameters)), pictures, vision, cast("Memory", None))
+    )
+    return {
+        "verdict": result.verdict.value,
+        "rules": sorted({reason.rule for reason in result.reasons}),
+        "classes": [label for label, count in result.counts.items() if count],
+        "counts": result.counts,
+        "ignored": result.ignored.total,
+        "boxes": [_expected_box(defect) for defect in result.defects],
+    }
+
+
+def _expected_box(defect: Defect) -> dict[str, Any]:
+    return {"image": defect.image, "label": defect.label, "box": [round(value) for value in defect.box.xyxy]}
+
+
+def write(plan: Plan, folder: Path) -> None:
+    """Draw a sample's pictures and write them beside its JSON file."""
+    surfaces = {f"{plan.name}-{number}.jpg": view.surface() for number, view in enumerate(plan.views, start=1)}
+    for name, surface in surfaces.items():
+        bgr = cv2.cvtColor(surface.pixels, cv2.COLOR_RGB2BGR)
+        _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        (folder / name).write_bytes(encoded.tobytes())
+    told = {"images": list(surfaces), "parameters": plan.parameters, "expect": expected(plan, surfaces)}
+    (folder / f"{plan.name}.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+
+
+def main() -> None:
+    """Draw all samples over the ones that ship."""
+    for plan in PLANS:
+        write(plan, APPLICATION.samples)
+
+
+if __name__ == "__main__":
+    main()
