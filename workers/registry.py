@@ -89,8 +89,8 @@ class Registry:
         raise InvalidRequest(f"no model named {wanted!r} can {capability}; `sightline models list` shows what there is")
 
 
-def load_profile(name_or_path: str) -> Registry:
-    """Read a profile by its shipped name (`embedded`) or by path.
+def load_profile(name_or_path: str, *, call_limit_s: float | None = None) -> Registry:
+    """Read a profile by its shipped name (`embedded`) or by path; `call_limit_s` overrides every model's own.
 
     Raises InvalidRequest that names the file and the field.
     """
@@ -100,6 +100,10 @@ def load_profile(name_or_path: str) -> Registry:
         known = sorted(file.stem for file in PROFILES.glob("*.toml"))
         raise InvalidRequest(f"SIGHTLINE_MODELS={name_or_path!r} is neither a shipped profile {known} nor a file")
     try:
-        return Registry(Profile.model_validate(tomllib.loads(path.read_text("utf-8"))))
+        profile = Profile.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise InvalidRequest(f"{path}: {error}") from error
+    if call_limit_s is not None:
+        limited = tuple(spec.model_copy(update={"call_limit_s": call_limit_s}) for spec in profile.models)
+        profile = profile.model_copy(update={"models": limited})
+    return Registry(profile)

@@ -1,0 +1,39 @@
+"""The broker of a one-machine installation, on loopback, keeping nothing on disk.
+
+A private `redis-server` where there is one, otherwise a stand-in in this process that speaks its protocol. Either may be
+lost with all its messages: the database rings again for what it forgets.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from fakeredis import TcpFakeServer
+
+from storage.processes import log_as_json, process
+
+
+def run_broker(folder: Path, port: int, *, stand_in: bool) -> None:
+    """Serve until a signal comes."""
+    log_as_json()
+    server = None if stand_in else shutil.which("redis-server")
+    with process("broker", folder, f"127.0.0.1:{port}"):
+        if server is not None:
+            # The same process from now on, so the pid file stays true.
+            os.execv(server, [server, *_redis_arguments(port)])  # noqa: S606  (its path was looked up, no shell)
+        with TcpFakeServer(("127.0.0.1", port), server_type="redis") as fake:
+            fake.serve_forever()
+
+
+def _redis_arguments(port: int) -> list[str]:
+    told = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "loglevel": "warning",
+        "proc-title-template": "sightline broker {listen-addr}",
+    }
+    return [argument for name, value in told.items() for argument in (f"--{name}", value)]

@@ -1,0 +1,72 @@
+"""A Celery worker in this process, with Sightline's own end.
+
+Celery's thread pool has no terminate, and its cold and soft shutdowns raise (Celery 5.7.0), so SIGINT, SIGQUIT and
+SIGTERM all mean one thing here: hear no more, end what runs, leave.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from celery import Celery
+from celery.worker import WorkController, state
+
+log = logging.getLogger(__name__)
+
+LEAVE_S = 3.0
+"""How long Celery's own loop may take to end once nothing is left to do."""
+
+
+def serve(app: Celery, queues: Sequence[str], hostname: str, *, leave: Callable[[], None], concurrency: int = 2) -> None:
+    """Consume until a signal comes; then call `leave` (in a thread) and return when it has, at the latest.
+
+    Celery's loop may sit in a poll for some seconds after it was told to stop. Nothing depends on it by then: messages
+    are acked as they are heard, and one that is not comes again. So once `leave` is done it gets a moment, no more.
+    """
+    left = threading.Event()
+
+    def leave_once() -> None:
+        try:
+            leave()
+        except Exception:
+            log.exception("leaving failed", extra={"event": "worker.leave_failed"})
+        left.set()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if not stopping.is_set():
+            stopping.set()
+            log.info("leaving on %s", signal.Signals(number).name, extra={"event": "worker.leaving"})
+            threading.Thread(target=leave_once, name="leaving").start()
+        state.should_stop = 0
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, stop)
+    consuming = threading.Thread(target=_consume, args=(app, queues, hostname, concurrency, stopping), daemon=True)
+    consuming.start()
+    while consuming.is_alive() and not left.is_set():
+        consuming.join(0.2)
+    if not stopping.is_set():
+        raise RuntimeError("Celery's worker ended by itself; see the log above")
+    left.wait()
+    consuming.join(LEAVE_S)
+
+
+def _consume(app: Celery, queues: Sequence[str], hostname: str, concurrency: int, stopping: threading.Event) -> None:
+    # The worker as a library, without the command's banner, signal handlers and logging.
+    try:
+        app.finalize()
+        WorkController(
+            app=app,
+            hostname=hostname,
+            pool_cls="threads",
+            concurrency=concurrency,
+            queues=list(queues),
+            without_mingle=True,
+            without_gossip=True,
+        ).start()
+    except BaseException:
+        if not stopping.is_set():
+            log.exception("Celery's worker failed", extra={"event": "celery.failed"})
