@@ -14,7 +14,7 @@ Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Fit:
-    """How a picture of `height` × `width` lies in a square of `side`: from (left, top), each way by its own scale."""
+    """How a picture of `height` x `width` lies in a square of `side`: from (left, top), each way by its own scale."""
 
     height: int
     width: int
@@ -43,7 +43,7 @@ class Fit:
 
 
 def letterbox(pixels: Array, side: int, *, padding: int = PADDING, nearest: bool = False) -> Array:
-    """Fit H×W or H×W×C pixels into `side` × `side`. `nearest` keeps label values as they are."""
+    """Fit HxW or HxWxC pixels into `side` x `side`. `nearest` keeps label values as they are."""
     fit = Fit(pixels.shape[0], pixels.shape[1], side)
     height, width = fit.inner
     smooth = cv2.INTER_AREA if height < fit.height else cv2.INTER_LINEAR

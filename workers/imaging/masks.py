@@ -11,7 +11,7 @@ Positions = npt.NDArray[np.floating]
 
 
 def encode(bits: Bits) -> Mask:
-    """Turn an H×W boolean array into its runs (column-major, starting with 0). Any non-zero value counts as set.
+    """Turn an HxW boolean array into its runs (column-major, starting with 0). Any non-zero value counts as set.
 
     Raises ValueError where the array does not have two dimensions.
     """
@@ -40,7 +40,7 @@ def encode_within(bits: Bits, size: tuple[int, int], top: int, left: int) -> Mas
 
 
 def decode(mask: Mask) -> Bits:
-    """Turn runs into an H×W boolean array."""
+    """Turn runs into an HxW boolean array."""
     values = np.arange(len(mask.counts)) % 2 == 1
     flat = np.repeat(values, mask.counts)
     return flat.reshape((mask.height, mask.width), order="F")
@@ -49,7 +49,7 @@ def decode(mask: Mask) -> Bits:
 def sample(field: Field, rows: Positions, columns: Positions) -> Field:
     """Read a field bilinearly at every crossing of the given rows and columns (indices; beyond the edge, the edge's).
 
-    Returns len(rows) × len(columns) values.
+    Returns len(rows) x len(columns) values.
     """
     low_y, high_y, y = _between(rows, field.shape[0])
     low_x, high_x, x = _between(columns, field.shape[1])

@@ -38,7 +38,7 @@ from ultralytics.utils import SETTINGS  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA  # noqa: E402
 
-from domain.errors import DeviceOutOfMemory, ModelError, ModelUnavailable  # noqa: E402
+from domain.errors import DeviceOutOfMemory, InvalidRequest, ModelError, ModelUnavailable  # noqa: E402
 from domain.geometry import Box, Mask  # noqa: E402
 from domain.vision import Capability, Detection  # noqa: E402
 from workers.imaging.letterbox import Fit, letterbox  # noqa: E402
@@ -137,7 +137,7 @@ class Yolo:
             raise ModelError(f"this model detects on one picture, not {ask.capability} on {len(ask.pictures)}")
         pixels = ask.pictures[0]
         if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or pixels.dtype != np.uint8:
-            raise ModelError(f"a picture is H×W×3 of uint8, not {pixels.shape} of {pixels.dtype}")
+            raise ModelError(f"a picture is HxWx3 of uint8, not {pixels.shape} of {pixels.dtype}")
         min_score = float(ask.arguments.get("min_score", MIN_SCORE))
         if not 0 <= min_score <= 1:
             raise ModelError(f"min_score is a number in [0, 1], not {min_score}")
@@ -212,7 +212,7 @@ def _in_picture(xyxy: Sequence[float], fit: Fit) -> Box:
 
 
 def _mask(logits: npt.NDArray[np.float32], box: Box, fit: Fit) -> Mask | None:
-    """Read mask logits, which cover the square coarsely, at the picture's pixels inside the box; None if none is set."""
+    """Read mask logits, which cover the square coarsely, at the picture's pixels in the box; None if none is set."""
     left, top, right, bottom = floor(box.x0), floor(box.y0), ceil(box.x1), ceil(box.y1)
     (sx, sy), (height, width) = fit.scale, logits.shape
     columns = ((np.arange(left, right) + 0.5) * sx + fit.left) * width / fit.side - 0.5
@@ -262,8 +262,11 @@ def train(
 ) -> Progress:
     """Train from random weights until the plan's minutes are over, and save the averaged weights in half precision.
 
-    AdamW, one cosine cycle over wall time, exponential moving average of the weights. Returns where it ended.
+    AdamW, one cosine cycle over wall time, exponential moving average of the weights. Returns where it ended. Raises
+    InvalidRequest on a side that is no multiple of 32 or an architecture that does not exist.
     """
+    if plan.side % 32:
+        raise InvalidRequest(f"the side must be a multiple of 32, not {plan.side}")
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
     model = _fresh(plan.architecture, classes)
@@ -294,7 +297,10 @@ def train(
 
 def _fresh(architecture: str, classes: tuple[str, ...]) -> Any:  # noqa: ANN401  (ultralytics has no types)
     kind = SegmentationModel if "-seg" in architecture else DetectionModel
-    model = kind(architecture, nc=len(classes), verbose=False)
+    try:
+        model = kind(architecture, nc=len(classes), verbose=False)
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"ultralytics ships no architecture {architecture!r}; try yolo11n-seg.yaml") from error
     model.args = get_cfg()
     model.names = dict(enumerate(classes))
     return model.to(memory_format=torch.channels_last).train()

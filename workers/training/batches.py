@@ -25,8 +25,11 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`images` N×3×S×S RGB; per object its picture's position, class and box (centre x, y, width, height in shares
-    of S); `masks` N×(S/2)×(S/2) with 0 for the ground and k for the k-th object of its picture.
+    """A step's pictures and objects.
+
+    `images` is Nx3xSxS RGB. `owners`, `labels` and `boxes` have a row per object: its picture's position, its class,
+    and centre x, centre y, width, height in shares of S. `masks` is Nx(S/2)x(S/2): k where the k-th object of its
+    picture is, otherwise 0.
     """
 
     images: Bytes

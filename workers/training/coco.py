@@ -118,7 +118,7 @@ def read(folder: Path) -> Dataset:
 
 
 def bits(annotation: CocoAnnotation, image: CocoImage) -> Bits:
-    """Return an object's mask, H×W: from its runs or polygons, or its box where it has neither."""
+    """Return an object's mask, HxW: from its runs or polygons, or its box where it has neither."""
     shape = annotation.segmentation
     if isinstance(shape, dict) and isinstance(shape.get("counts"), list):
         height, width = shape["size"]

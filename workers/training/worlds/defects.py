@@ -1,6 +1,6 @@
 """How each kind of defect looks: its outline, and what it does to the picture beneath.
 
-Every painter changes an H×W×3 float picture in place and returns the boolean mask of what it drew. `light` is the
+Every painter changes an HxWx3 float picture in place and returns the boolean mask of what it drew. `light` is the
 direction the light comes from, a unit vector (x, y). Sizes are in units of a 256th of the picture's shorter side.
 """
 
@@ -24,11 +24,11 @@ def _stroke(shape: tuple[int, int], points: Vector, widths: Vector) -> Field:
     fixed = np.round(points * 2**SHIFT).astype(int)
     for start, end, width in zip(fixed[:-1], fixed[1:], widths, strict=False):
         cv2.line(canvas, start.tolist(), end.tolist(), 255, max(1, round(width)), cv2.LINE_AA, SHIFT)
-    return np.asarray(canvas, dtype=np.float32) / 255
+    return np.asarray(canvas / np.float32(255), dtype=np.float32)
 
 
 def _blend(picture: Field, coverage: Field, colour: Field | Vector) -> None:
-    """Lay `colour` (H×W×3, or one RGB) over the picture where the coverage says so."""
+    """Lay `colour` (HxWx3, or one RGB) over the picture where the coverage says so."""
     picture += coverage[..., None] * (np.asarray(colour, dtype=np.float32) - picture)
 
 
@@ -107,7 +107,7 @@ def pit(rng: np.random.Generator, picture: Field, unit: float, light: Vector) ->
     slope = cv2.GaussianBlur(inside, (0, 0), max(0.8, radius * 0.25))
     facing = light[0] * cv2.Sobel(slope, cv2.CV_32F, 1, 0) + light[1] * cv2.Sobel(slope, cv2.CV_32F, 0, 1)
     picture += (np.float32(rng.uniform(0.1, 0.25)) * facing * np.float32(radius / 4))[..., None]
-    return inside > 0.5
+    return np.asarray(inside > 0.5)
 
 
 def stain(rng: np.random.Generator, picture: Field, unit: float, light: Vector) -> Bits:
@@ -122,7 +122,7 @@ def stain(rng: np.random.Generator, picture: Field, unit: float, light: Vector) 
     tint = rng.uniform(0.5, 0.85) * np.array([1, rng.uniform(0.75, 1.05), rng.uniform(0.5, 1.05)])
     if rng.random() < 0.2:
         tint = 1 + rng.uniform(0.2, 0.4) * np.array([1, rng.uniform(0.8, 1), rng.uniform(0.7, 1)])
-    rim = np.exp(-((edge * radius / (unit * 3)) ** 2)) * np.float32(rng.uniform(0, 0.25))
+    rim = (np.exp(-((edge * radius / (unit * 3)) ** 2)) * rng.uniform(0, 0.25)).astype(np.float32)
     _blend(picture, body * np.float32(rng.uniform(0.75, 1)), picture * tint.astype(np.float32))
     _blend(picture, rim, picture * 0.5)
     return _largest(body > 0.5)
@@ -141,8 +141,8 @@ def inclusion(rng: np.random.Generator, picture: Field, unit: float, light: Vect
     coverage = canvas.astype(np.float32) / 255
     particle = _foreign_colour(rng, picture[coverage > 0.5].mean(axis=0) if coverage.any() else picture.mean((0, 1)))
     grain = 1 + np.float32(0.08) * noise(rng, shape, (unit * 2, unit * 2))[..., None]
-    _blend(picture, coverage, particle.astype(np.float32) * grain)
-    return coverage > 0.5
+    _blend(picture, np.asarray(rim, dtype=np.float32), picture * 0.5)
+    return np.asarray(coverage > 0.5)
 
 
 def _foreign_colour(rng: np.random.Generator, ground: Field) -> Vector:
@@ -151,7 +151,7 @@ def _foreign_colour(rng: np.random.Generator, ground: Field) -> Vector:
     shades = kinds * rng.uniform(0.85, 1.1, kinds.shape)
     distance = np.linalg.norm(shades - ground, axis=1)
     far = np.flatnonzero(distance > 0.3)
-    return shades[rng.choice(far) if far.size else distance.argmax()]
+    return np.asarray(shades[rng.choice(far) if far.size else distance.argmax()])
 
 
 def _largest(bits: Bits) -> Bits:

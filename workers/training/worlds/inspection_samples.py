@@ -13,13 +13,13 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from domain.applications.application import Case, Memory
 from domain.applications.inspection.contract import APPLICATION
 from domain.applications.inspection.result import Defect, InspectionResult
 from domain.vision import Detection, Picture, Quality, Vision
 from workers.imaging.masks import encode
+from workers.imaging.quality import quality
 from workers.training.worlds.surfaces import CLASSES, HELD_OUT_TEXTURES, TRAINING_TEXTURES, Surface, draw
 
 SIDE = 384
@@ -112,16 +112,7 @@ class Truth:
 
     def quality(self, picture: Picture) -> Quality:
         """Measure the picture."""
-        return _quality(self.surfaces[picture.name].pixels)
-
-
-def _quality(pixels: npt.NDArray[np.uint8]) -> Quality:
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return Quality(
-        sharpness=float(cv2.Laplacian(grey, cv2.CV_64F).var()),
-        brightness=float(grey.mean() / 255),
-        contrast=float(grey.std() / 255),
-    )
+        return quality(self.surfaces[picture.name].pixels)
 
 
 def expected(plan: Plan, surfaces: Mapping[str, Surface]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ TRIES = 12
 
 @dataclass(frozen=True, eq=False)
 class Defect:
-    """A defect's class and its mask, H×W booleans of the picture's size."""
+    """A defect's class and its mask, HxW booleans of the picture's size."""
 
     label: str
     mask: Bits
@@ -34,7 +34,7 @@ class Defect:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A drawn picture (H×W×3 RGB), what is wrong with it, and the texture it was drawn on."""
+    """A drawn picture (HxWx3 RGB), what is wrong with it, and the texture it was drawn on."""
 
     pixels: npt.NDArray[np.uint8]
     defects: tuple[Defect, ...]
@@ -101,4 +101,4 @@ def _photograph(rng: np.random.Generator, picture: Field, unit: float, light: Ve
     if defocus > 0.3:
         seen = cv2.GaussianBlur(seen, (0, 0), defocus)
     grain = rng.uniform(0, 0.025) * rng.standard_normal(seen.shape, dtype=np.float32)
-    return np.clip((seen + grain) * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((seen + grain) * 255 + 0.5, 0, 255), dtype=np.uint8)

@@ -19,10 +19,14 @@ Range = tuple[float, float]
 
 
 def noise(rng: np.random.Generator, size: Size, cell: tuple[float, float]) -> Field:
-    """Return smooth noise of `size` (H, W), mean 0 and deviation about 1, with bumps of `cell` (height, width) pixels."""
+    """Return smooth noise of `size` (H, W), mean 0, deviation about 1, with bumps of `cell` (height, width) pixels."""
     rows, columns = (max(2, ceil(side / max(step, 1.0)) + 1) for side, step in zip(size, cell, strict=True))
     coarse = rng.standard_normal((rows, columns), dtype=np.float32)
-    return np.asarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+    return _field(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
+
+
+def _field(values: npt.ArrayLike) -> Field:
+    return np.asarray(values, dtype=np.float32)
 
 
 def _brushed(rng: np.random.Generator, size: Size, unit: float) -> Field:
@@ -37,7 +41,7 @@ def _crosshatched(rng: np.random.Generator, size: Size, unit: float) -> Field:
 
 def _cast(rng: np.random.Generator, size: Size, unit: float) -> Field:
     octaves = [(24, 0.5), (8, 0.45), (3, 0.5), (1.5, 0.35)]
-    return np.sum([weight * noise(rng, size, (unit * cell, unit * cell)) for cell, weight in octaves], axis=0)
+    return _field(sum(weight * noise(rng, size, (unit * cell, unit * cell)) for cell, weight in octaves))
 
 
 def _blasted(rng: np.random.Generator, size: Size, unit: float) -> Field:
@@ -65,7 +69,7 @@ def _weave(rng: np.random.Generator, size: Size, unit: float) -> Field:
     over = (np.floor(rows / thread) + np.floor(columns / thread)) % 2 == 0
     weft, warp = (np.abs(np.sin(np.pi * along / thread)) for along in (rows, columns))
     threads = np.where(over, weft, 0.75 * warp).astype(np.float32)
-    return 2.2 * (threads - 0.55) + 0.35 * noise(rng, size, (unit * 1.5, unit * 1.5))
+    return _field(2.2 * (threads - 0.55) + 0.35 * noise(rng, size, (unit * 1.5, unit * 1.5)))
 
 
 def _wood(rng: np.random.Generator, size: Size, unit: float) -> Field:
@@ -73,7 +77,7 @@ def _wood(rng: np.random.Generator, size: Size, unit: float) -> Field:
     period = unit * rng.uniform(14, 34)
     bent = rows + unit * rng.uniform(4, 12) * noise(rng, size, (unit * 50, unit * 140))
     rings = np.abs(np.sin(np.pi * bent / period)) ** 0.6
-    return 2.0 * (rings - 0.7) + 0.4 * noise(rng, size, (unit * 1.2, unit * 24))
+    return _field(2.0 * (rings - 0.7) + 0.4 * noise(rng, size, (unit * 1.2, unit * 24)))
 
 
 def _turned(rng: np.random.Generator, size: Size, unit: float) -> Field:
@@ -81,7 +85,7 @@ def _turned(rng: np.random.Generator, size: Size, unit: float) -> Field:
     centre = rng.uniform(-0.2, 1.2, 2) * size
     radius = np.hypot(rows - centre[0], columns - centre[1])
     grooves = noise(rng, (ceil(hypot(*size) * 1.8), 2), (unit * rng.uniform(1.5, 3.0), 2))[:, 0]
-    return 0.9 * grooves[radius.astype(int) % len(grooves)] + 0.2 * noise(rng, size, (unit * 1.5, unit * 1.5))
+    return _field(0.9 * grooves[radius.astype(int) % len(grooves)] + 0.2 * noise(rng, size, (unit * 1.5, unit * 1.5)))
 
 
 def _twill(rng: np.random.Generator, size: Size, unit: float) -> Field:
@@ -89,13 +93,13 @@ def _twill(rng: np.random.Generator, size: Size, unit: float) -> Field:
     period = unit * rng.uniform(6, 12)
     ribs = np.abs(np.sin(np.pi * (columns + rows) / period))
     yarn = 0.3 * np.sin(2 * np.pi * (columns - 0.4 * rows) / (period * 0.7))
-    return 1.8 * (ribs - 0.6) + yarn + 0.3 * noise(rng, size, (unit * 1.5, unit * 1.5))
+    return _field(1.8 * (ribs - 0.6) + yarn + 0.3 * noise(rng, size, (unit * 1.5, unit * 1.5)))
 
 
 def _glazed(rng: np.random.Generator, size: Size, unit: float) -> Field:
     mottled = noise(rng, size, (unit * 14, unit * 18))
     speckle = noise(rng, size, (unit * 1.6, unit * 1.6))
-    return 0.6 * mottled + 0.9 * np.maximum(speckle - 1.2, 0) - 0.3 * np.maximum(-speckle - 1.4, 0)
+    return _field(0.6 * mottled + 0.9 * np.maximum(speckle - 1.2, 0) - 0.3 * np.maximum(-speckle - 1.4, 0))
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class Texture:
     value: Range
 
     def draw(self, rng: np.random.Generator, size: Size, unit: float) -> Field:
-        """Return an H×W×3 picture, RGB in about [0, 1], the texture turned by any angle."""
+        """Return an HxWx3 picture, RGB in about [0, 1], the texture turned by any angle."""
         side = ceil(hypot(*size)) + 2
         canvas = self.heights(rng, (side, side), unit)
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), 1.0)
@@ -119,7 +123,7 @@ class Texture:
         hsv = [rng.uniform(*span) for span in (self.hue, self.saturation, self.value)]
         base = np.array(colorsys.hsv_to_rgb(*hsv), dtype=np.float32)
         shade = 1 + np.float32(rng.uniform(*self.contrast)) * field
-        return np.asarray(base * shade[..., None], dtype=np.float32)
+        return _field(base * shade[..., None])
 
 
 _ANY = (0.0, 1.0)
