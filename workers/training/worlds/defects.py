@@ -141,7 +141,7 @@ def inclusion(rng: np.random.Generator, picture: Field, unit: float, light: Vect
     coverage = canvas.astype(np.float32) / 255
     particle = _foreign_colour(rng, picture[coverage > 0.5].mean(axis=0) if coverage.any() else picture.mean((0, 1)))
     grain = 1 + np.float32(0.08) * noise(rng, shape, (unit * 2, unit * 2))[..., None]
-    _blend(picture, np.asarray(rim, dtype=np.float32), picture * 0.5)
+    _blend(picture, coverage.astype(np.float32), particle.astype(np.float32) * grain)
     return np.asarray(coverage > 0.5)
 
 
