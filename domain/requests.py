@@ -24,6 +24,10 @@ def _small(limit: int) -> Any:  # noqa: ANN401  (an annotation's marker)
             raise ValueError(f"{size} bytes of JSON are more than the {limit} allowed")
         if "\\u0000" in json.dumps(value):
             raise ValueError("a NUL character cannot be stored")
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError as error:
+            raise ValueError("NaN, infinity and half of a surrogate pair are not JSON that can be stored") from error
         return value
 
     return AfterValidator(check)

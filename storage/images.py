@@ -5,11 +5,11 @@ rows first, files second. The race between the two is closed in `_claim_file`.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Connection, Engine, Row, delete, select, text, union, update
+from sqlalchemy import Connection, Engine, Row, delete, select, text, tuple_, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import NotFound
@@ -20,10 +20,7 @@ from storage.image_store import ImageStore, StoredFile
 from storage.session import read, write
 from storage.tables import artifacts, images, job_images, jobs
 
-__all__ = ["ImageStore", "Swept", "adopt", "examine", "hold", "keep", "keep_file", "owned", "sweep"]
-
-HOLD_S = 3600.0
-"""A row younger than this is not renewed when a job names it; a sweep must be told of a much greater age."""
+__all__ = ["ImageStore", "Swept", "adopt", "examine", "keep", "keep_file", "owned", "sweep"]
 
 CHUNK = 500
 
@@ -81,30 +78,14 @@ def owned(connection: Connection, tenant: str, sha256: str) -> ImageRef:
     return _ref(row)
 
 
-def hold(connection: Connection, tenant: str, names: Iterable[str]) -> dict[str, ImageRef]:
-    """Return those images of the names that the tenant owns, kept from being swept by making old rows young.
-
-    For a submission that names stored images. A mere look would not do: a sweep that began before could delete the row
-    between the look and the commit. With the row changed, PostgreSQL has the sweep's DELETE wait and then judge the new
-    version, which is young; on SQLite one of the two transactions waits for the other anyway.
-    """
-    mine = (images.c.tenant == tenant, images.c.sha256.in_(sorted(set(names))))
-    rows = connection.execute(select(images).where(*mine).order_by(images.c.sha256)).all()
-    old = select(images.c.sha256).where(*mine, images.c.created_at < moment(-HOLD_S)).order_by(images.c.sha256)
-    aged = connection.execute(old.with_for_update()).scalars().all()
-    if aged:
-        again = update(images).where(images.c.tenant == tenant, images.c.sha256.in_(aged))
-        connection.execute(again.values(created_at=moment()))
-    return {row.sha256: _ref(row) for row in rows}
-
-
 def sweep(engine: Engine, store: ImageStore, older_than_s: float) -> Swept:
     """Remove ownership rows that no job of the tenant names after that age, then files of that age that no row names.
 
     Raises StorageUnavailable.
     """
-    rows = write(engine, _forget_unnamed, older_than_s)
-    files = 0
+    rows = files = 0
+    while forgotten := write(engine, _forget_unnamed, older_than_s):
+        rows += forgotten
     found = iter(store.files())
     while chunk := list(islice(found, CHUNK)):
         before = time.time() - older_than_s
@@ -115,13 +96,21 @@ def sweep(engine: Engine, store: ImageStore, older_than_s: float) -> Swept:
 
 
 def _forget_unnamed(connection: Connection, older_than_s: float) -> int:
+    """Remove some old rows that no job of their tenant names; return how many.
+
+    In two statements: a submission holds the rows that it names until its commit, and the first statement waits for it.
+    The second then sees what was committed meanwhile; alone, it would judge by a snapshot from before its wait.
+    """
     by_job = (
         select(job_images.c.job_id)
         .join(jobs, jobs.c.id == job_images.c.job_id)
         .where(job_images.c.sha256 == images.c.sha256, jobs.c.tenant == images.c.tenant)
     )
-    unnamed = delete(images).where(images.c.created_at < moment(-older_than_s), ~by_job.exists())
-    return connection.execute(unnamed).rowcount
+    unnamed = (images.c.created_at < moment(-older_than_s), ~by_job.exists())
+    key = (images.c.tenant, images.c.sha256)
+    some = select(*key).where(*unnamed).order_by(*key).limit(CHUNK).with_for_update(of=images)
+    found = [tuple(row) for row in connection.execute(some)]
+    return connection.execute(delete(images).where(tuple_(*key).in_(found), *unnamed)).rowcount if found else 0
 
 
 def _named(connection: Connection, names: Sequence[str]) -> set[str]:

@@ -189,7 +189,8 @@ def _insert(connection: Connection, job_id: UUID, tenant: str, request: JobReque
             index_where=jobs.c.idempotency_key.is_not(None),
         )
     )
-    return connection.execute(statement).rowcount == 1
+    # By RETURNING: psycopg does not say how many rows an INSERT made.
+    return connection.execute(statement.returning(jobs.c.id)).first() is not None
 
 
 def _ready_at(not_before: datetime | None) -> ColumnElement[datetime]:
@@ -205,7 +206,8 @@ def _take_the_head(connection: Connection, job_id: UUID, tenant: str, name: str,
     kind = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     fresh = kind(heads).values(tenant=tenant, application=name, key=key, job_id=job_id)
     index = [heads.c.tenant, heads.c.application, heads.c.key]
-    if connection.execute(fresh.on_conflict_do_nothing(index_elements=index)).rowcount == 1:
+    taken = fresh.on_conflict_do_nothing(index_elements=index).returning(heads.c.job_id)
+    if connection.execute(taken).first() is not None:
         return
     same = (heads.c.tenant == tenant, heads.c.application == name, heads.c.key == key)
     before = connection.execute(select(heads.c.job_id).where(*same).with_for_update()).scalar_one()

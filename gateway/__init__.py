@@ -1,0 +1,1 @@
+"""What is reached: HTTP, the command, overlays. Imports the storage and the domain, never the workers."""

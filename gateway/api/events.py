@@ -1,0 +1,68 @@
+"""The feed of events as server-sent events: the tenant's own, resumable, none twice and none missed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from gateway.api.access import Reader
+from gateway.api.examples import EVENT_STREAM
+from gateway.api.problems import responses
+from gateway.api.resources import Resources, Served
+from storage import feed
+from storage.feed import FeedEvent
+
+router = APIRouter(tags=["events"])
+
+PAGE = 500
+POLL_S = 0.25
+HEARTBEAT_S = 15
+
+
+@router.get(
+    "/v1/events",
+    summary="Follow what happens",
+    response_class=EventSourceResponse,
+    responses={
+        200: {"description": "a stream", "content": {"text/event-stream": {"example": EVENT_STREAM}}},
+        **responses(401, 403, 422, 503),
+    },
+)
+async def follow(
+    served: Served,
+    who: Reader,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, description="the last id seen; what came after it follows")
+    ] = None,
+    after: Annotated[int | None, Query(ge=0, description="the same, for a first request; 0 tells all")] = None,
+) -> EventSourceResponse:
+    """Stream the tenant's events from now on, or from behind the id given. A comment each 15 s keeps the line open."""
+    start = last_event_id if last_event_id is not None else after
+    if start is None:
+        start = await served.read(feed.last, who.tenant)
+    return EventSourceResponse(
+        _stream(served, who.tenant, start), ping=HEARTBEAT_S, headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _stream(served: Resources, tenant: str, start: int) -> AsyncIterator[ServerSentEvent]:
+    place = start
+    while True:
+        page = await served.read(feed.after, tenant, place, PAGE)
+        for event in page:
+            yield _told(event)
+            place = event.feed_id
+        if len(page) < PAGE:
+            await asyncio.sleep(POLL_S)
+
+
+def _told(event: FeedEvent) -> ServerSentEvent:
+    body = {
+        "job_id": str(event.job_id) if event.job_id else None,
+        "created_at": event.created_at.isoformat(),
+        **event.body,
+    }
+    return ServerSentEvent(json.dumps(body), event=event.type, id=str(event.feed_id))

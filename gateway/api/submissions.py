@@ -1,0 +1,157 @@
+"""What comes in with a submission: the request and its images, checked before anything is kept."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from domain.access import Principal
+from domain.applications import application
+from domain.errors import ImageTooLarge, InvalidRequest, RequestTooLarge
+from domain.images import ImageLimits, ImageRef
+from domain.requests import JobRequest, Key, parse_request
+from gateway.api.resources import Resources
+from storage import tenants
+from storage.images import examine, keep
+from storage.submit import Submitted, submit
+
+MAX_FILES = 64
+MAX_JSON_BYTES = 1024 * 1024
+
+_KEY: TypeAdapter[str] = TypeAdapter(Key)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it came, found good."""
+
+    data: bytes
+    ref: ImageRef
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request and the images that came with it."""
+
+    request: JobRequest
+    uploads: tuple[Upload, ...] = ()
+
+
+async def parse_submission(http: Request, served: Resources) -> Submission:
+    """Read a submission and check all that can be checked without storing it.
+
+    Raises InvalidInput of each kind.
+    """
+    if http.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with http.form(max_files=MAX_FILES, max_fields=8, max_part_size=MAX_JSON_BYTES) as form:
+            submission = await _from_form(form, served)
+    else:
+        submission = Submission(parse_request(await read_json(http)))
+    _check(submission)
+    return submission
+
+
+async def accept(served: Resources, who: Principal, submission: Submission, key: str | None) -> Submitted:
+    """Keep the images, then the job that names them.
+
+    The images' hashes become part of the request first, so that the same idempotency key with another picture is told
+    from a repetition.
+
+    Raises what `storage.submit.submit` raises.
+    """
+    for upload in submission.uploads:
+        await served.call(partial(keep, served.engine, served.store, who.tenant, upload.data, upload.ref))
+    names = (*submission.request.images, *(upload.ref.sha256 for upload in submission.uploads))
+    request = submission.request.model_copy(update={"images": names})
+    limit = await served.read(tenants.backlog_limit, who.tenant, served.settings.backlog_limit)
+    return await served.write(submit, who.tenant, request, idempotency_key=key, backlog_limit=limit)
+
+
+def parse_key(value: str | None) -> str | None:
+    """Check an idempotency key.
+
+    Raises InvalidRequest.
+    """
+    if value is None:
+        return None
+    try:
+        return _KEY.validate_python(value)
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"an idempotency key has 1 to 200 printable ASCII characters and no spaces, not {value[:40]!r}"
+        ) from error
+
+
+async def read_json(http: Request) -> Any:  # noqa: ANN401  (whatever JSON came)
+    """Read a JSON body of bounded size.
+
+    Raises InvalidRequest and RequestTooLarge.
+    """
+    body = bytearray()
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise RequestTooLarge(f"a JSON request has at most {MAX_JSON_BYTES} bytes; send images as multipart")
+    return parse_json(bytes(body))
+
+
+def parse_json(body: bytes) -> Any:  # noqa: ANN401
+    """Parse JSON.
+
+    Raises InvalidRequest that says where it goes wrong.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the request is not JSON: {error}") from error
+
+
+async def read_upload(part: UploadFile, limits: ImageLimits, name: str) -> bytes:
+    """Read an uploaded file of bounded size.
+
+    Raises ImageTooLarge, before reading it into memory.
+    """
+    if part.size is not None and part.size > limits.max_bytes:
+        raise ImageTooLarge(f"{name} has {part.size} bytes; at most {limits.max_bytes} are taken", image=name)
+    return await part.read()
+
+
+async def _from_form(form: FormData, served: Resources) -> Submission:
+    told = [value for name, value in form.multi_items() if name == "request"]
+    if len(told) != 1:
+        raise InvalidRequest(
+            "a multipart submission has one part named `request` (JSON), and images as parts named `images`"
+        )
+    strangers = {name for name in form if name not in {"request", "images"}}
+    if strangers:
+        raise InvalidRequest(f"unknown parts: {', '.join(sorted(strangers))}; there are `request` and `images`")
+    part = told[0]
+    request = parse_request(parse_json(await part.read() if isinstance(part, UploadFile) else part.encode()))
+    uploads = [await _upload(value, at, served) for at, value in enumerate(form.getlist("images"))]
+    return Submission(request, tuple(uploads))
+
+
+async def _upload(value: UploadFile | str, at: int, served: Resources) -> Upload:
+    name = f"images[{at}]"
+    if isinstance(value, str):
+        raise InvalidRequest(f"{name} is a text field, not a file; give the part a file name")
+    name = f"{name} ({value.filename})" if value.filename else name
+    data = await read_upload(value, served.settings.image_limits, name)
+    ref = await served.call(partial(examine, data, served.settings.image_limits, name))
+    return Upload(data, ref)
+
+
+def _check(submission: Submission) -> None:
+    """Refuse what `submit` would refuse in any case, before images are kept for it."""
+    wanted = application(submission.request.application)
+    wanted.parse(submission.request.params)
+    given = len(submission.request.images) + len(submission.uploads)
+    if not wanted.min_images <= given <= wanted.max_images:
+        raise InvalidRequest(
+            f"{wanted.name} takes {wanted.min_images} to {wanted.max_images} images, not {given}",
+            problems=[{"field": "images", "problem": f"{given} images"}],
+        )

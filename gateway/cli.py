@@ -1,0 +1,7 @@
+"""The gateway's half of the command."""
+
+import typer
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the sub-commands."""
