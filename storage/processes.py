@@ -39,6 +39,15 @@ class Process:
         """A file of this process in DIR/run."""
         return self.folder / f"{self.label}.{suffix}"
 
+    def leave(self) -> None:
+        """Take the files away that say where this process is."""
+        self.file("ready").unlink(missing_ok=True)
+        self.file("pid").unlink(missing_ok=True)
+
+    def ready(self) -> None:
+        """Say that this process serves now."""
+        self.file("ready").write_text(f"{os.getpid()}\n", "ascii")
+
 
 @contextmanager
 def process(name: str, folder: Path, title: str = "") -> Iterator[Process]:
@@ -52,11 +61,12 @@ def process(name: str, folder: Path, title: str = "") -> Iterator[Process]:
             except BlockingIOError:
                 continue
             setproctitle.setproctitle(f"sightline {name} {title}".strip())
+            mine.file("ready").unlink(missing_ok=True)
             mine.file("pid").write_text(f"{os.getpid()}\n", "ascii")
             try:
                 yield mine
             finally:
-                mine.file("pid").unlink(missing_ok=True)
+                mine.leave()
             return
     raise RuntimeError(f"{MOST} processes named {name} hold their locks in {folder}; remove what is stale")
 
@@ -84,3 +94,5 @@ def log_as_json(level: str = "INFO") -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    for chatty in ("celery", "kombu", "httpx", "fsspec"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

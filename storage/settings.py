@@ -21,7 +21,7 @@ class Settings(BaseSettings):
 
     data: Path = Field(default=Path("sightline-data"), description="the folder of a one-machine installation")
     database_url: str = Field(default="", description="default: SQLite in DATA")
-    broker_url: str = Field(default="redis://127.0.0.1:7479/0", description="redis:// or amqp://")
+    broker_url: str = Field(default="", description="redis:// or amqp://; `sightline up` brings its own by default")
     images_url: str = Field(default="", description="any fsspec URL; default: the folder DATA/images")
     models: str = Field(default="embedded", description="profile name or path of a models.toml")
     url: str = Field(default="http://127.0.0.1:8700", description="where the gateway is reached")

@@ -60,10 +60,9 @@ def run_dispatcher(settings: Settings) -> None:
         closing = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, lambda *_: closing.set())
-        me.file("ready").write_text("ready\n", "ascii")
+        me.ready()
         log.info("dispatching", extra={"event": "dispatch.serving"})
         _dispatch_until(closing, settings, engine)
-        me.file("ready").unlink(missing_ok=True)
 
 
 def _dispatch_until(closing: threading.Event, settings: Settings, engine: Engine) -> None:

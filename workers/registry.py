@@ -25,7 +25,10 @@ class ModelSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")
-    family: str = Field(pattern="^[a-z][a-z0-9_]*$", description="a module of workers/models/")
+    family: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$",
+        description="a module of workers/models/, or the dotted path of a family of your own",
+    )
     capabilities: tuple[Capability, ...] = Field(min_length=1)
     source: str = Field(description="embedded:FILE, package:NAME, a folder or file, or a hub id")
     revision: str = Field(min_length=1, description="what pins the weights: a commit, or `sha256:` of the file")

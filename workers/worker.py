@@ -126,7 +126,7 @@ class _Worker:
         app = make_app(self.settings, self.queues)
         define_ring(app, self._hear)
         names = [f"{self.settings.queue_prefix}{name}" for name in self.queues]
-        self.me.file("ready").write_text("ready\n", "ascii")
+        self.me.ready()
         log.info("serving", extra={"event": "worker.serving", "queues": self.queues})
         serve(app, names, f"{self.me.label}@{socket.gethostname()}", leave=self._leave)
         log.info("left", extra={"event": "worker.left"})
@@ -197,5 +197,4 @@ class _Worker:
         write(self.engine, leases.hand_back, unclaimed)
         write(self.engine, leases.end, self.keeper.lease.worker, leases.Ending(reason, lost=False))
         self.notes.close()
-        self.me.file("ready").unlink(missing_ok=True)
-        self.me.file("pid").unlink(missing_ok=True)
+        self.me.leave()

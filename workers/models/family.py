@@ -72,7 +72,7 @@ def load(spec: ModelSpec) -> Model:
     Raises ModelUnavailable with what is missing and how to get it.
     """
     try:
-        module = import_module(f"workers.models.{spec.family}")
+        module = import_module(spec.family if "." in spec.family else f"workers.models.{spec.family}")
     except ImportError as error:
         raise ModelUnavailable(
             f"model {spec.name!r} needs the family {spec.family!r}, which cannot be imported: {error}; "

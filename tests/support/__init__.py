@@ -1,0 +1,1 @@
+"""What tests share: a model that does as it is told, and a system of real processes."""

@@ -1,0 +1,184 @@
+"""A system of real processes on databases and brokers of its own, for tests that break it."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from PIL import Image
+from sqlalchemy import Connection, Engine, func, select
+
+from domain.images import ImageLimits
+from domain.jobs import JobState
+from domain.requests import JobRequest
+from storage.image_check import examine
+from storage.image_store import ImageStore
+from storage.images import keep
+from storage.session import connect, read, write
+from storage.settings import Settings
+from storage.submit import submit
+from storage.tables import counter_deltas, counters, events, findings, jobs, results
+from storage.tenants import ensure
+
+ROOT = Path(__file__).parents[2]
+DRILL = Path(__file__).parent / "drill.toml"
+TENANT = "acme"
+
+
+def picture(order: int, shade: int = 0) -> bytes:
+    """Return a small PNG whose first pixel tells the drill what to do; `shade` makes its bytes differ."""
+    image = Image.new("RGB", (32, 32), (120, 120, 120))
+    image.putpixel((0, 0), (order, 0, 0))
+    image.putpixel((1, 0), (shade % 256, shade // 256 % 256, shade // 65536))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def eventually(condition: Callable[[], bool], within_s: float, what: str) -> float:
+    """Wait until a condition holds and return after how many seconds; fail when it does not in time."""
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > within_s:
+            raise AssertionError(f"not within {within_s} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+@dataclass
+class System:
+    """One installation. Processes are started and killed by the test."""
+
+    settings: Settings
+    engine: Engine
+    extra: dict[str, str] = field(default_factory=dict)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *arguments: str, **extra: str) -> subprocess.Popen[bytes]:
+        """Start `sightline ARGUMENTS` and return when it serves."""
+        environment = {
+            **os.environ,
+            "SIGHTLINE_DATA": str(self.settings.data),
+            "SIGHTLINE_DATABASE_URL": self.settings.database_url,
+            "SIGHTLINE_BROKER_URL": self.settings.broker_url,
+            "SIGHTLINE_QUEUE_PREFIX": self.settings.queue_prefix,
+            "SIGHTLINE_LEASE_SECONDS": str(self.settings.lease_seconds),
+            "SIGHTLINE_RERING_SECONDS": str(self.settings.rering_seconds),
+            "SIGHTLINE_DRAIN_SECONDS": str(self.settings.drain_seconds),
+            "SIGHTLINE_MODELS": str(DRILL),
+            "PYTHONPATH": str(ROOT),
+            **self.extra,
+            **extra,
+        }
+        self.settings.data.mkdir(parents=True, exist_ok=True)
+        log = (self.settings.data / f"{arguments[0]}-{len(self.processes)}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sightline", *arguments], env=environment, stdout=log, stderr=log, cwd=ROOT
+        )
+        self.processes.append(process)
+        if arguments[0] in {"worker", "dispatch", "intake"}:
+            eventually(lambda: self._ready(process), 30, f"`sightline {' '.join(arguments)}` serves")
+        return process
+
+    def _ready(self, process: subprocess.Popen[bytes]) -> bool:
+        if process.poll() is not None:
+            raise AssertionError(f"ended with {process.returncode}:\n{self.logs()}")
+        ready = self.settings.run_folder.glob("*.ready")
+        return str(process.pid) in {path.read_text("ascii").strip() for path in ready}
+
+    def logs(self) -> str:
+        """Return the end of every process's log."""
+        return "\n".join(f"== {path.name}\n{path.read_text()[-4000:]}" for path in self.settings.data.glob("*.log"))
+
+    def submit(self, order: int, count: int = 1, **request: object) -> list[UUID]:
+        """Submit inspections whose pictures tell the drill what to do."""
+        return [self._submit_one(order, at, request) for at in range(count)]
+
+    def _submit_one(self, order: int, shade: int, request: dict[str, object]) -> UUID:
+        data = picture(order, shade)
+        store = ImageStore(self.settings.images_url)
+        ref = keep(self.engine, store, TENANT, data, examine(data, ImageLimits(), "picture.png"))
+        told = JobRequest.model_validate({"application": "inspection", "images": [ref.sha256], **request})
+        key = request.get("idempotency_key")
+        return write(
+            self.engine, submit, TENANT, told, idempotency_key=str(key) if key else None, backlog_limit=1_000_000
+        ).job_id
+
+    def states(self) -> dict[str, int]:
+        """Return how many jobs are in each state, counted row by row."""
+        return read(self.engine, _states)
+
+    def wait_for_the_end(self, within_s: float) -> float:
+        """Wait until every job has ended; return after how many seconds."""
+        going = {JobState.QUEUED.value, JobState.RUNNING.value}
+        try:
+            return eventually(lambda: not going & set(self.states()), within_s, "every job has ended")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.states()}\n{self.logs()}") from None
+
+    def close(self) -> None:
+        """End every process that the test left."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(10)
+        self.engine.dispose()
+
+
+def _states(connection: Connection) -> dict[str, int]:
+    rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+    return {row[0]: row[1] for row in rows}
+
+
+@contextmanager
+def system(database_url: str, broker_url: str, folder: Path, prefix: str = "", **settings: float) -> Iterator[System]:
+    """Make an installation on these; end its processes at the end."""
+    told = {"lease_seconds": 3.0, "rering_seconds": 2.0, "drain_seconds": 10.0, **settings}
+    made = Settings(
+        data=folder / "data", database_url=database_url, broker_url=broker_url, queue_prefix=prefix, **told
+    )
+    engine = connect(made.database_url)
+    write(engine, ensure, TENANT)
+    one = System(made, engine)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def invariant(one: System, submitted: Sequence[UUID]) -> None:
+    """Check that every accepted job reached exactly one end, with one result, one set of findings and of events."""
+    read(one.engine, _check, set(submitted))
+
+
+def _check(connection: Connection, submitted: set[UUID]) -> None:
+    rows = {row.id: row for row in connection.execute(select(jobs))}
+    assert set(rows) == submitted
+    assert all(JobState(row.state).ended and row.ended_at is not None for row in rows.values())
+    succeeded = {row.id for row in rows.values() if row.state == JobState.SUCCEEDED}
+    kept = {row.job_id: row for row in connection.execute(select(results))}
+    assert set(kept) == succeeded, "a result for each success, and for nothing else"
+    assert all(kept[job_id].token == rows[job_id].token for job_id in succeeded), "by the run that held the job"
+    found = connection.execute(select(findings.c.job_id, func.count()).group_by(findings.c.job_id))
+    counted = {row[0]: row[1] for row in found}
+    assert counted == {job_id: len(kept[job_id].body["defects"]) for job_id in succeeded if kept[job_id].body["defects"]}
+    ends = [f"job.{state.value}" for state in JobState if state.ended]
+    told = connection.execute(select(events.c.job_id).where(events.c.type.in_(ends))).scalars()
+    assert sorted(told) == sorted(submitted), "one event of an end for each job"
+    assert _counted(connection) == _states(connection)
+
+
+def _counted(connection: Connection) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for table, column in ((counters, counters.c.jobs), (counter_deltas, counter_deltas.c.delta)):
+        for row in connection.execute(select(table.c.state, func.sum(column)).group_by(table.c.state)):
+            total[row[0]] = total.get(row[0], 0) + int(row[1])
+    return {state: count for state, count in total.items() if count}

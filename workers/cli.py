@@ -1,0 +1,91 @@
+"""The workers' half of the command `sightline`. Importing it loads nothing heavy: each sub-command imports its own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.errors import InvalidRequest
+from storage.settings import Settings, load_settings
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of a one-machine installation.")]
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the sub-commands."""
+    for command in (up, worker, dispatch, intake, broker):
+        app.command()(command)
+    app.add_typer(database, name="db")
+    from workers.training.cli import app as training
+
+    app.add_typer(training, name="train", help="Draw data sets and train models.")
+
+
+database = typer.Typer(no_args_is_help=True, help="The database.")
+
+
+@database.command()
+def upgrade(data: Data = None) -> None:
+    """Bring the database to the newest schema."""
+    from migrations import upgrade as run_migrations
+    from storage.session import connect
+
+    settings = load_settings(data=data)
+    run_migrations(connect(settings.database_url))
+    typer.echo("the database is up to date")
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="APPLICATION.LANE, several with commas; all by default.")] = "",
+    data: Data = None,
+) -> None:
+    """Serve queues: hear, claim, run, commit."""
+    settings = _with_broker(load_settings(data=data))
+    from workers.worker import run_worker
+
+    run_worker(settings, [name.strip() for name in queues.split(",") if name.strip()])
+
+
+def dispatch(data: Data = None) -> None:
+    """Ring for queued jobs, reap lapsed leases, keep house. Needs no torch."""
+    settings = _with_broker(load_settings(data=data))
+    from workers.dispatcher import run_dispatcher
+
+    run_dispatcher(settings)
+
+
+def intake(data: Data = None) -> None:
+    """Take in jobs from Celery producers, for tenants that enabled it. Needs no torch."""
+    settings = _with_broker(load_settings(data=data))
+    from workers.intake import run_intake
+
+    run_intake(settings)
+
+
+def broker(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7479,
+    stand_in: Annotated[bool, typer.Option("--stand-in", help="Even where a redis-server is installed.")] = False,
+    data: Data = None,
+) -> None:
+    """Run the broker of a one-machine installation on loopback."""
+    settings = load_settings(data=data)
+    from workers.broker import run_broker
+
+    run_broker(settings.run_folder, port, stand_in=stand_in)
+
+
+def up(
+    data: Data = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the gateway listens.")] = 8700,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Run everything on this machine. Ctrl-C drains and ends it."""
+    from workers.installation import run_installation
+
+    run_installation(load_settings(data=data), port=port, workers=workers)
+
+
+def _with_broker(settings: Settings) -> Settings:
+    if not settings.broker_url:
+        raise InvalidRequest("no broker is set: give SIGHTLINE_BROKER_URL, or run `sightline up`, which brings its own")
+    return settings
