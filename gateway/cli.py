@@ -1,7 +1,16 @@
-"""The gateway's half of the command."""
+"""The gateway's half of the command `sightline`: one file per group of sub-commands, put together here."""
 
 import typer
+
+from gateway.commands import demo, jobs, keys, memory, serve, submit, tenants
 
 
 def mount(app: typer.Typer) -> None:
     """Add the sub-commands."""
+    app.command()(serve.serve)
+    app.command()(submit.submit)
+    app.command()(demo.demo)
+    app.add_typer(jobs.app, name="jobs")
+    app.add_typer(keys.app, name="keys")
+    app.add_typer(tenants.app, name="tenants")
+    app.add_typer(memory.app, name="memory")
