@@ -1,0 +1,1 @@
+"""The spine's statements, against both databases."""

@@ -1,0 +1,1 @@
+"""The workers' parts, each by itself."""
