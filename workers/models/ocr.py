@@ -97,7 +97,7 @@ class Reader:
     """The loaded networks.
 
     Options of the profile: `threads` (of onnxruntime, default 1), `search_pixels` (size of the detector's input,
-    default 307200, which is 640 x 480) and `cached_lines` (default 4096).
+    default 230400, say 554 x 416) and `cached_lines` (default 4096).
     """
 
     preprocessing = "ocr-page-1"
@@ -105,7 +105,7 @@ class Reader:
     classes: tuple[str, ...] = ()
 
     def __init__(self, spec: ModelSpec, files: Sequence[Path]) -> None:
-        self._search_pixels = int(spec.options.get("search_pixels", 640 * 480))
+        self._search_pixels = int(spec.options.get("search_pixels", 230_400))
         self._engine: Any = _engine(files, threads=int(spec.options.get("threads", 1)))
         self._lines = LineCache(spec.revision, int(spec.options.get("cached_lines", 4096)))
 

@@ -182,7 +182,8 @@ def _modelled(text: str, language: str | None, told_by: LanguageBy | None, targe
 
 
 def cased(translation: str, source: str) -> str:
-    """Write a translation in capitals where the sign is; units stay small."""
-    if not source.isupper() or sum(letter.isalpha() for letter in source) < 2:
+    """Write a translation in capitals where most of the sign is (a misread letter may be small); units stay small."""
+    letters = [letter for letter in source if letter.isalpha()]
+    if len(letters) < 2 or sum(letter.isupper() for letter in letters) < 0.7 * len(letters):
         return translation
     return " ".join(word if word in ("km/h", "km", "m", "t") else word.upper() for word in translation.split())

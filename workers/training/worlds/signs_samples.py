@@ -89,7 +89,11 @@ PLANS = (
             ),
         ),
         expect=(
-            {"translation": "Construction site, no", "provenance": "phrasebook", "phrase": "construction_site_no_entry"},
+            {
+                "translation": "Construction site, no",
+                "provenance": "phrasebook",
+                "phrase": "construction_site_no_entry",
+            },
             {"translation": "entry", "provenance": "phrasebook", "phrase": "construction_site_no_entry"},
             {
                 "translation": "Parents are liable for their children",
