@@ -105,8 +105,11 @@ def claim(connection: Connection, worker: UUID, ids: Sequence[UUID], *, suspects
 
     `suspects` says which of the two kinds is taken: a suspect must be alone in its process, so the caller asks apart.
     """
-    holds = select(workers.c.id).where(
-        workers.c.id == worker, workers.c.ended_at.is_(None), workers.c.lease_until > moment()
+    # Locked, so that whoever ends the worker at this moment waits for this claim and then gives its jobs back too.
+    holds = (
+        select(workers.c.id)
+        .where(workers.c.id == worker, workers.c.ended_at.is_(None), workers.c.lease_until > moment())
+        .with_for_update(read=True)
     )
     free = (
         select(jobs.c.id)
