@@ -72,7 +72,8 @@ def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bo
     """End a worker and give its jobs back; return how many. A worker that has ended already is left alone.
 
     A lost job uses up no attempt. One that the dead worker had noted becomes suspect; so does one lost too often
-    without a note. A suspect that was noted again has a strike, and too many make it dead.
+    without a note. A suspect runs alone, so a suspect that is lost has a strike, and too many make it dead. The reaper
+    may have been faster than the successor that reads the notes: what they say is kept all the same.
     """
     mine = workers.c.lease_until <= moment() if only_lapsed else true()
     ended = connection.execute(
@@ -81,6 +82,7 @@ def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bo
         .values(ended_at=moment(), end_reason=ending.reason)
     )
     if not ended.rowcount:
+        _suspect(connection, ending.noted)
         return 0
     held = select(jobs).where(jobs.c.worker == worker, in_state(JobState.RUNNING)).order_by(jobs.c.id).with_for_update()
     changes = [_give_back(connection, job, ending) for job in connection.execute(held).all()]
@@ -88,6 +90,12 @@ def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bo
     if changes:
         notify(connection)
     return len(changes)
+
+
+def _suspect(connection: Connection, noted: Collection[UUID]) -> None:
+    if noted:
+        waits_or_runs = in_state(JobState.QUEUED) | in_state(JobState.RUNNING)
+        connection.execute(update(jobs).where(jobs.c.id.in_(sorted(noted)), waits_or_runs).values(suspect=True))
 
 
 def disown(connection: Connection, worker: UUID, held: Collection[UUID], older_than_s: float) -> int:
@@ -124,7 +132,7 @@ def hand_back(connection: Connection, ids: Sequence[UUID]) -> None:
 def _give_back(connection: Connection, job: Row[Any], ending: Ending) -> Change:
     noted = job.id in ending.noted
     losses = job.losses + int(ending.lost and not noted)
-    strikes = job.strikes + int(noted and job.suspect)
+    strikes = job.strikes + int(ending.lost and job.suspect)
     values: dict[str, Any] = {"losses": losses, "strikes": strikes}
     values["suspect"] = job.suspect or noted or losses >= LOSSES_TO_SUSPICION
     body: dict[str, Any] = {"reason": ending.reason}

@@ -61,11 +61,13 @@ class System:
     extra: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, *arguments: str, **extra: str) -> subprocess.Popen[bytes]:
-        """Start `sightline ARGUMENTS` and return when it serves."""
+    def start(self, *arguments: str, machine: str = "", **extra: str) -> subprocess.Popen[bytes]:
+        """Start `sightline ARGUMENTS` and return when it serves; on another `machine`, that is, in another data folder."""
+        data = self.settings.data / machine
         environment = {
             **os.environ,
-            "SIGHTLINE_DATA": str(self.settings.data),
+            "SIGHTLINE_DATA": str(data),
+            "SIGHTLINE_IMAGES_URL": self.settings.images_url,
             "SIGHTLINE_DATABASE_URL": self.settings.database_url,
             "SIGHTLINE_BROKER_URL": self.settings.broker_url,
             "SIGHTLINE_QUEUE_PREFIX": self.settings.queue_prefix,
@@ -78,20 +80,19 @@ class System:
             **extra,
         }
         self.settings.data.mkdir(parents=True, exist_ok=True)
-        log = (self.settings.data / f"{arguments[0]}-{len(self.processes)}.log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sightline", *arguments], env=environment, stdout=log, stderr=log, cwd=ROOT
-        )
+        with (self.settings.data / f"{arguments[0]}-{len(self.processes)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sightline", *arguments], env=environment, stdout=log, stderr=log, cwd=ROOT
+            )
         self.processes.append(process)
         if arguments[0] in {"worker", "dispatch", "intake"}:
-            eventually(lambda: self._ready(process), 30, f"`sightline {' '.join(arguments)}` serves")
+            eventually(lambda: self._ready(process, data), 30, f"`sightline {' '.join(arguments)}` serves")
         return process
 
-    def _ready(self, process: subprocess.Popen[bytes]) -> bool:
+    def _ready(self, process: subprocess.Popen[bytes], data: Path) -> bool:
         if process.poll() is not None:
             raise AssertionError(f"ended with {process.returncode}:\n{self.logs()}")
-        ready = self.settings.run_folder.glob("*.ready")
-        return str(process.pid) in {path.read_text("ascii").strip() for path in ready}
+        return str(process.pid) in {path.read_text("ascii").strip() for path in data.glob("run/*.ready")}
 
     def logs(self) -> str:
         """Return the end of every process's log."""
