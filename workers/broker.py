@@ -6,9 +6,13 @@ lost with all its messages: the database rings again for what it forgets.
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fakeredis import TcpFakeServer
+from fakeredis._clients._tcp_server import TCPFakeRequestHandler
+from redis.exceptions import ResponseError
 
 from storage.processes import log_as_json, process
 
@@ -22,7 +26,32 @@ def run_broker(folder: Path, port: int, *, stand_in: bool) -> None:
             # The same process from now on, so the pid file stays true.
             os.execv(server, [server, *_redis_arguments(port)])  # noqa: S606  (its path was looked up, no shell)
         with TcpFakeServer(("127.0.0.1", port), server_type="redis") as fake:
+            fake.RequestHandlerClass = AnswersErrors
+            fake.daemon_threads = True
             fake.serve_forever()
+
+
+class AnswersErrors(TCPFakeRequestHandler):
+    """Tells a client of its error and goes on.
+
+    fakeredis 2.40.0 closes the connection after an error. Every client meets one: EVALSHA of a script that is not there
+    yet is an error on a real server too, to which the client answers with EVAL on the same connection.
+    """
+
+    def setup(self) -> None:
+        """Let errors be answers."""
+        super().setup()
+        self.current_client.read_response = _errors_as_answers(self.current_client.read_response)
+
+
+def _errors_as_answers(read: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401  (whatever a server answers)
+        try:
+            return read(*arguments, **named)
+        except ResponseError as error:
+            return error
+
+    return answer
 
 
 def _redis_arguments(port: int) -> list[str]:
