@@ -16,6 +16,9 @@ LETTER_SHARE = 0.6
 LETTER_WIDTH = 0.82
 """Mean width of a letter ÷ height of the capitals, in the sans-serif faces that overlays are written in."""
 
+BREAK = 5
+PAUSES = frozenset(",.;:")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -104,21 +107,44 @@ def _follows(above: Line, below: Line) -> bool:
     )
 
 
-def shares(translation: str, texts: Sequence[str]) -> list[str]:
-    """Share a translation out over the lines of its block, word by word, in order.
+def shares(translation: str, lines: int) -> list[str]:
+    """Share a translation out over the lines of its block, word by word, in order, so that the longest is shortest.
 
-    Every line gets a word where there are enough; then the line that grows most, against its own text, grows least.
+    Every line gets a word where there are enough; where not, the upper ones do. A break after a comma or the like is
+    worth `BREAK` letters.
     """
     words = translation.split()
-    least = 1 if len(words) >= len(texts) else 0
+    least = 1 if len(words) >= lines else 0
+    cuts = [[0, *way, len(words)] for way in combinations_with_replacement(range(len(words), -1, -1), lines - 1)]
+    ways = [
+        [" ".join(words[start:end]) for start, end in pairwise(sorted(cut))]
+        for cut in cuts
+        if all(end - start >= least for start, end in pairwise(sorted(cut)))
+    ]
+    return min(
+        ways, key=lambda way: max(map(len, way)) - BREAK * sum(share[-1:] in PAUSES for share in way[:-1] if share)
+    )
 
-    def growth(cut: Sequence[str]) -> float:
-        return max(len(share) / max(len(text), 1) for share, text in zip(cut, texts, strict=True))
 
-    ways = combinations_with_replacement(range(len(words) + 1), len(texts) - 1)
-    cuts = [[0, *way, len(words)] for way in ways]
-    even = [cut for cut in cuts if all(b - a >= least for a, b in pairwise(cut))]
-    return min(([" ".join(words[a:b]) for a, b in pairwise(cut)] for cut in even), key=growth)
+def widened(line: Line, block: Sequence[Line]) -> Line:
+    """Return a line made as wide as the widest of its block, along its own edges: room for a longer translation."""
+    widest = max(block, key=lambda other: other.width)
+    if widest is line:
+        return line
+    a, b, c, d = line.region.quad.points
+    ends = [turned(point, line.angle)[0] for point in widest.region.quad.points]
+    left, right = min(ends), max(ends)
+    points = _reach(b, a, left, line), _reach(a, b, right, line), _reach(d, c, right, line), _reach(c, d, left, line)
+    return measured(line.region.model_copy(update={"quad": Polygon(points=points)}))
+
+
+def _reach(start: Point, end: Point, where: float, line: Line) -> Point:
+    """Move the end of an edge along it to a place on the line's level axis, if that is further out."""
+    here, there = (turned(point, line.angle)[0] for point in (start, end))
+    span = there - here
+    share = (where - here) / span if abs(span) > 1e-6 else 1.0
+    share = max(share, 1.0)
+    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
 
 
 def _distance(a: Point, b: Point) -> float:

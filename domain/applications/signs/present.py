@@ -37,7 +37,7 @@ def _mark(region: Region) -> Mark:
         return PolygonMark(polygon=region.quad, caption=region.provenance.value.replace("_", " "), tone=tone)
     overlay = region.overlay
     return TextMark(
-        quad=region.quad,
+        quad=overlay.quad,
         text=region.translation or "",
         angle=overlay.angle,
         font_px=overlay.font_px,

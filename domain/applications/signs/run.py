@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from domain.applications.application import Case
 from domain.applications.signs.decide import Outcome, Unit, company, outcome, units
 from domain.applications.signs.languages import NAMES
-from domain.applications.signs.layout import Line, chains, letter_height, measured, reading_order, shares
+from domain.applications.signs.layout import Line, chains, letter_height, measured, reading_order, shares, widened
 from domain.applications.signs.phrasebook import phrasebook
 from domain.applications.signs.schema import Block, Overlay, Region, SignsParameters, SignsResult
 from domain.vision import Picture, Translation
@@ -65,7 +65,7 @@ def _translated(case: Case[SignsParameters], image: int, picture: Picture, lines
         members = chain[unit.first : unit.first + len(unit.texts)]
         numbers = tuple(order[id(line)] for line in members)
         regions += [
-            _region(case, picture, line, told, block, share, (image, number))
+            _region(case, picture, (line, widened(line, members)), told, block, share, (image, number))
             for line, (block, share), number in zip(members, _blocks(unit, told, numbers), numbers, strict=True)
         ]
     return sorted(regions, key=lambda region: region.order)
@@ -76,22 +76,23 @@ def _blocks(unit: Unit, told: Outcome, numbers: tuple[int, ...]) -> list[tuple[B
     if len(numbers) == 1 or told.translation is None:
         return [(None, told.translation) for _ in numbers]
     block = Block(lines=numbers, text=unit.text, translation=told.translation)
-    return [(block, share) for share in shares(told.translation, unit.texts)]
+    return [(block, share) for share in shares(told.translation, len(numbers))]
 
 
 def _region(
     case: Case[SignsParameters],
     picture: Picture,
-    line: Line,
+    line: tuple[Line, Line],
     told: Outcome,
     block: Block | None,
     share: str | None,
     place: tuple[int, int],
 ) -> Region:
-    seen = line.region
+    seen, room = line[0].region, line[1]
     overlay = Overlay(
-        angle=line.angle,
-        font_px=letter_height(line, share or seen.text),
+        quad=room.region.quad,
+        angle=room.angle,
+        font_px=letter_height(room, share or seen.text),
         palette=case.vision.palette(picture, seen.quad),
     )
     return Region(

@@ -49,9 +49,10 @@ class Overlay(Value):
     """How to paint the translation over the sign.
 
     `angle` in degrees, clockwise as seen; `font_px` the height of the letters in pixels, small enough for the
-    translation to fit the width of the region.
+    translation to fit the width of the quadrilateral, which is the region's, in a block as wide as the widest line.
     """
 
+    quad: Polygon
     angle: float
     font_px: float = Field(gt=0)
     palette: Palette

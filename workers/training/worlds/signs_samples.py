@@ -94,7 +94,7 @@ PLANS = (
                 "provenance": "phrasebook",
                 "phrase": "construction_site_no_entry",
             },
-            {"translation": "entry", "provenance": "phrasebook", "phrase": "construction_site_no_entry"},
+            {"translation": "no entry", "provenance": "phrasebook", "phrase": "construction_site_no_entry"},
             {
                 "translation": "Parents are liable for their children",
                 "provenance": "phrasebook",

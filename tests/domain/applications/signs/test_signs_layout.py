@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.applications.signs.layout import chains, letter_height, measured, overlap, reading_order, shares
+from domain.applications.signs.layout import chains, letter_height, measured, overlap, reading_order, shares, widened
 from domain.geometry import Polygon, iou
 from domain.vision import TextRegion
 
@@ -68,27 +68,39 @@ def test_only_lines_below_each_other_of_like_size_may_be_one_phrase(written):
 
 
 @pytest.mark.parametrize(
-    ("translation", "texts", "expected"),
+    ("translation", "lines", "expected"),
     [
-        ("PROHIBIDO APARCAR", ["NO", "PARKING"], ["PROHIBIDO", "APARCAR"]),
-        ("Einbahnstraße", ["ONE", "WAY STREET"], ["", "Einbahnstraße"]),
-        ("Keep off the grass", ["Défense de marcher", "sur la pelouse"], ["Keep off", "the grass"]),
+        ("PROHIBIDO APARCAR", 2, ["PROHIBIDO", "APARCAR"]),
+        ("Einbahnstraße", 2, ["Einbahnstraße", ""]),
+        ("Construction site, no entry", 2, ["Construction site,", "no entry"]),
+        ("Keep off the grass", 1, ["Keep off the grass"]),
     ],
 )
-def test_a_translation_is_shared_out_over_the_lines(translation, texts, expected):
-    assert shares(translation, texts) == expected
+def test_a_translation_is_shared_out_evenly_over_the_lines(translation, lines, expected):
+    assert shares(translation, lines) == expected
 
 
 @settings(max_examples=40)
-@given(
-    st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=9),
-    st.lists(st.text("xyz"), min_size=1, max_size=4),
-)
-def test_no_word_is_lost_when_a_translation_is_shared_out(words, texts):
-    told = shares(" ".join(words), texts)
+@given(st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=9), st.integers(1, 4))
+def test_no_word_is_lost_when_a_translation_is_shared_out(words, lines):
+    told = shares(" ".join(words), lines)
 
-    assert len(told) == len(texts)
+    assert len(told) == lines
     assert " ".join(share for share in told if share).split() == words
+    assert all(told) or len(words) < lines
+
+
+@pytest.mark.parametrize("angle", [-30, 0, 12])
+def test_a_line_of_a_block_has_the_room_of_its_widest_line(written, angle):
+    narrow, wide = (
+        measured(turned(line, angle)) for line in (written("NO", 80, 0, width=60), written("PARKING", 0, 50, width=220))
+    )
+
+    room = widened(narrow, [narrow, wide])
+
+    expected = turned(written("NO", 0, 0, width=220), angle)
+    assert overlap(room.region.quad, expected.quad) > 0.98
+    assert widened(wide, [narrow, wide]) is wide
 
 
 boxes = st.tuples(st.floats(0, 50), st.floats(0, 50), st.floats(1, 50), st.floats(1, 50))

@@ -152,6 +152,12 @@ def test_lines_of_one_phrase_are_translated_together_and_share_the_translation(d
     assert (block.lines, block.text, block.translation) == ((0, 1), "NO PARKING", "PROHIBIDO APARCAR")
 
 
+def test_a_text_that_may_be_two_phrases_is_untranslated(desk, written):
+    result = desk.run((written("asque obligatoire", 0, 0),))
+
+    assert told(result) == [("asque obligatoire", None, "untranslated")]
+
+
 def test_lines_far_apart_are_not_one_phrase(desk, written):
     result = desk.run((written("ONE", 0, 0, width=60), written("WAY", 0, 300, width=60)), target="es")
 
