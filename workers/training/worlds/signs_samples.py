@@ -90,7 +90,7 @@ PLANS = (
         ),
         expect=(
             {
-                "translation": "Construction site, no",
+                "translation": "Construction site,",
                 "provenance": "phrasebook",
                 "phrase": "construction_site_no_entry",
             },
