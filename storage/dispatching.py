@@ -24,6 +24,13 @@ class Queue(NamedTuple):
         return queue_name(self.application, self.lane)
 
 
+class Waiting(NamedTuple):
+    """A job that wants a doorbell."""
+
+    id: UUID
+    tenant: str
+
+
 def live_queues(connection: Connection) -> dict[Queue, int]:
     """Return the queues that live workers serve, and how many jobs those workers run at a time."""
     rows = connection.execute(
@@ -48,17 +55,19 @@ def outstanding(connection: Connection, queue: Queue) -> int:
     return connection.execute(rung).scalar_one() + connection.execute(running).scalar_one()
 
 
-def waiting(connection: Connection, queue: Queue, limit: int) -> list[UUID]:
+def waiting(connection: Connection, queue: Queue, limit: int, *, after: str = "") -> list[Waiting]:
     """Return up to `limit` jobs that want a doorbell, the tenants in turn, each tenant's by deadline and age.
 
+    The turn begins behind the tenant `after`, who was served last: in a full window one place comes free at a time.
     On PostgreSQL the rows stay locked until the transaction ends, and other dispatchers skip them.
     """
     tenants = _waiting_tenants(connection, queue)
     if not tenants:
         return []
     share = limit if len(tenants) == 1 else max(1, 2 * limit // len(tenants))
-    turns = [_of_tenant(connection, queue, tenant, share) for tenant in tenants]
-    mixed = [job_id for turn in zip_longest(*turns) for job_id in turn if job_id is not None]
+    in_turn = [name for name in tenants if name > after] + [name for name in tenants if name <= after]
+    turns = [[Waiting(it, name) for it in _of_tenant(connection, queue, name, share)] for name in in_turn]
+    mixed = [one for turn in zip_longest(*turns) for one in turn if one is not None]
     return mixed[:limit]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from storage.dispatching import Queue, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
+from storage.dispatching import Queue, Waiting, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
 from storage.session import Connection, Engine, read, write
 from workers.celery_app import IDS_PER_MESSAGE
 
@@ -52,6 +52,8 @@ class Dispatcher:
     ring: Ring
     rering_s: float
     rates: dict[Queue, Rate] = field(default_factory=dict)
+    served: dict[Queue, str] = field(default_factory=dict)
+    """the tenant who was rung for last, behind whom the next turn begins"""
 
     def round(self) -> int:
         """Ring for what may be rung for now; return how many jobs."""
@@ -82,19 +84,21 @@ class Dispatcher:
             return write(self.engine, self._publish_and_mark, queue, limit)
         # SQLite has one writer: a slow broker must not hold its lock, so look, publish, then mark. A second dispatcher
         # may ring for the same jobs meanwhile, which is harmless.
-        ids = read(self.engine, waiting, queue, limit)
-        self._publish(queue, ids)
+        ids = self._publish(queue, read(self.engine, waiting, queue, limit, after=self.served.get(queue, "")))
         if ids:
             write(self.engine, mark_rung, ids)
         return len(ids)
 
     def _publish_and_mark(self, connection: Connection, queue: Queue, limit: int) -> int:
-        ids = waiting(connection, queue, limit)
-        self._publish(queue, ids)
+        ids = self._publish(queue, waiting(connection, queue, limit, after=self.served.get(queue, "")))
         if ids:
             mark_rung(connection, ids)
         return len(ids)
 
-    def _publish(self, queue: Queue, ids: Sequence[UUID]) -> None:
+    def _publish(self, queue: Queue, found: Sequence[Waiting]) -> list[UUID]:
+        ids = [one.id for one in found]
         for start in range(0, len(ids), IDS_PER_MESSAGE):
             self.ring(queue.name, ids[start : start + IDS_PER_MESSAGE])
+        if found:
+            self.served[queue] = found[-1].tenant
+        return ids
