@@ -1,0 +1,335 @@
+"""Which jobs are rung for, in which order, and what happens to a doorbell that was lost."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Barrier, Event
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from domain.jobs import JobState
+from storage.dispatching import Queue, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
+from storage.session import read, write
+from tests.support.life import Life, succeeded
+from workers.celery_app import IDS_PER_MESSAGE
+from workers.dispatch import WINDOW_MOST, Dispatcher
+
+STANDARD = Queue("inspection", "standard")
+
+
+@dataclass
+class Broker:
+    """Takes doorbells, or fails as told."""
+
+    rung: list[tuple[str, list[UUID]]] = field(default_factory=list)
+    down: bool = False
+    refuse_after: int | None = None
+
+    def ring(self, queue: str, ids: Sequence[UUID]) -> None:
+        """Take one message."""
+        if self.down or (self.refuse_after is not None and len(self.rung) >= self.refuse_after):
+            raise OSError("the broker is gone")
+        self.rung.append((queue, list(ids)))
+
+    @property
+    def ids(self) -> list[UUID]:
+        """All that was rung for, in order."""
+        return [job_id for _, ids in self.rung for job_id in ids]
+
+
+@pytest.fixture
+def broker() -> Broker:
+    """A broker that remembers what it took."""
+    return Broker()
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, broker: Broker) -> Dispatcher:
+    """A dispatcher that rings that broker."""
+    return Dispatcher(engine, broker.ring, rering_s=30.0)
+
+
+def wanted(life: Life, limit: int, queue: Queue = STANDARD, **named: Any) -> list[UUID]:
+    return [one.id for one in read(life.engine, waiting, queue, limit, **named)]
+
+
+def test_the_oldest_is_rung_for_first(life: Life) -> None:
+    # given five jobs
+    ids = [life.submit() for _ in range(5)]
+    # when three are asked for
+    # then they are the oldest, in order
+    assert wanted(life, 3) == ids[:3]
+
+
+def test_the_nearest_deadline_goes_before_age(life: Life) -> None:
+    # given an old job without a deadline, and newer ones with one
+    now = datetime.now(UTC)
+    old = life.submit()
+    far, near = (life.submit(deadline=now + timedelta(minutes=minutes)) for minutes in (20, 10))
+    # when they are asked for
+    # then the nearest deadline comes first, and each job once
+    assert wanted(life, 10) == [near, far, old]
+    assert wanted(life, 1) == [near]
+
+
+def test_tenants_take_turns_whoever_came_first_or_most(life: Life) -> None:
+    # given a tenant with a heap of jobs, and two that came later with few
+    heap = [life.submit("aaa") for _ in range(6)]
+    few = [life.submit("bbb") for _ in range(2)]
+    one = life.submit("ccc")
+    # when six are asked for
+    # then they go round
+    assert wanted(life, 6) == [heap[0], few[0], one, heap[1], few[1], heap[2]]
+
+
+def test_tenants_take_turns_even_where_one_place_at_a_time_comes_free(
+    life: Life, broker: Broker, dispatcher: Dispatcher
+) -> None:
+    # given three tenants with work, and a worker for whom the window is two
+    worker = life.worker(capacity=1)
+    for tenant in ("aaa", "bbb", "ccc"):
+        for _ in range(12):
+            life.submit(tenant)
+    served: list[str] = []
+    # when jobs are run one after the other, so that one place comes free at a time
+    for _ in range(12):
+        dispatcher.rates.clear()
+        dispatcher.round()
+        job_id = next(job_id for job_id in broker.ids if life.state(job_id) == "queued")
+        [job] = life.claim(worker, job_id)
+        life.commit(worker, succeeded(job))
+        served.append(job.tenant)
+    # then each tenant was served as often as the others
+    assert sorted(served) == ["aaa"] * 4 + ["bbb"] * 4 + ["ccc"] * 4
+
+
+def test_what_is_held_back_rung_or_ended_is_not_rung_for(life: Life) -> None:
+    # given jobs of which one is not ready, one was rung for, one runs, one ended, and one is in another lane
+    life.submit(not_before=datetime.now(UTC) + timedelta(hours=1))
+    rung, running, ended = life.submit(), life.running(life.worker()), life.submit()
+    life.submit(lane="bulk")
+    life.set(rung, rung_at=datetime.now(UTC))
+    life.set(ended, state=JobState.CANCELLED.value)
+    ready = life.submit()
+    # when they are asked for
+    # then only the one that may run now is found
+    assert wanted(life, 10) == [ready]
+    assert running.id not in wanted(life, 10)
+
+
+def test_marking_is_for_those_that_still_wait(life: Life) -> None:
+    # given a job that was cancelled while its doorbell was on its way
+    kept, cancelled = life.submit(), life.submit()
+    life.set(cancelled, state=JobState.CANCELLED.value)
+    # when both are marked
+    write(life.engine, mark_rung, [kept, cancelled])
+    # then the cancelled one is left alone
+    assert life.row(kept).rung_at is not None
+    assert life.row(cancelled).rung_at is None
+
+
+def test_outstanding_is_what_was_rung_for_or_runs(life: Life) -> None:
+    # given one job that waits, one that was rung for, one that runs, one that ended and one of another lane
+    worker = life.worker()
+    life.submit()
+    life.set(life.submit(), rung_at=datetime.now(UTC))
+    life.running(worker)
+    done = life.running(worker)
+    life.commit(worker, succeeded(done))
+    life.set(life.submit(lane="bulk"), rung_at=datetime.now(UTC))
+    # when they are counted
+    # then two are outstanding
+    assert read(life.engine, outstanding, STANDARD) == 2
+
+
+def test_queues_are_those_that_live_workers_serve(life: Life) -> None:
+    # given two workers of a queue, one lapsed and one ended
+    life.worker("inspection.standard", "inspection.bulk", capacity=3)
+    life.worker("inspection.standard", capacity=4)
+    life.lapse(life.worker("inspection.interactive"))
+    life.end(life.worker("inspection.interactive"))
+    # when the dispatcher looks
+    # then capacities add up, and what is gone does not count
+    assert read(life.engine, live_queues) == {STANDARD: 7, Queue("inspection", "bulk"): 3}
+
+
+def test_a_queue_that_no_live_worker_serves_is_not_rung(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
+    # given jobs in two lanes, of which a worker serves one
+    life.worker("inspection.standard")
+    served = life.submit()
+    unserved = life.submit(lane="bulk")
+    # when the dispatcher makes its round
+    assert dispatcher.round() == 1
+    # then the other stays as it was, until a worker comes
+    assert broker.rung == [("inspection.standard", [served])]
+    life.worker("inspection.bulk")
+    dispatcher.round()
+    assert broker.rung[1:] == [("inspection.bulk", [unserved])]
+
+
+def test_a_window_bounds_what_is_outstanding(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
+    # given more jobs than two batches of a worker
+    worker = life.worker(capacity=3)
+    ids = [life.submit() for _ in range(10)]
+    # when the dispatcher makes rounds and nothing ends
+    assert [dispatcher.round() for _ in range(3)] == [6, 0, 0]
+    # then it rang for two batches; and a job that ends makes room for one more
+    assert broker.ids == ids[:6]
+    [job] = life.claim(worker, ids[0])
+    life.commit(worker, succeeded(job))
+    dispatcher.rates.clear()
+    assert dispatcher.round() == 1
+
+
+def test_lanes_have_windows_of_their_own(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
+    # given a lane whose window is full
+    life.worker(capacity=1)
+    for _ in range(5):
+        life.submit(lane="bulk")
+    assert dispatcher.round() == 2
+    # when an interactive job comes
+    urgent = life.submit(lane="interactive")
+    # then it is rung for at once
+    assert dispatcher.round() == 1
+    assert broker.ids[-1] == urgent
+
+
+def test_a_quick_queue_gets_a_window_of_two_seconds_work(life: Life, dispatcher: Dispatcher) -> None:
+    # given a queue that was seen to end a hundred jobs a second
+    life.worker(capacity=1)
+    for _ in range(40):
+        life.submit()
+    dispatcher.round()
+    dispatcher.rates[STANDARD].per_s = 100.0
+    # when the dispatcher comes round again
+    # then its window has grown
+    assert dispatcher.round() == 38
+    assert WINDOW_MOST > 40
+
+
+def test_one_message_carries_a_bounded_number_of_ids(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
+    # given more jobs than fit into a message, and a large worker
+    life.worker(capacity=IDS_PER_MESSAGE)
+    ids = [life.submit() for _ in range(IDS_PER_MESSAGE + 3)]
+    # when they are rung for
+    dispatcher.round()
+    # then there are two messages
+    assert [len(part) for _, part in broker.rung] == [IDS_PER_MESSAGE, 3]
+    assert broker.ids == ids
+
+
+def test_a_doorbell_that_nobody_answered_rings_again_after_a_while(
+    life: Life, broker: Broker, dispatcher: Dispatcher
+) -> None:
+    # given two jobs that were rung for, one of them long ago
+    life.worker()
+    lost, fresh = life.submit(), life.submit()
+    dispatcher.round()
+    life.set(lost, rung_at=datetime.now(UTC) - timedelta(seconds=31))
+    # when the dispatcher looks for lost doorbells
+    assert dispatcher.forget_lost() == 1
+    dispatcher.round()
+    # then only the old one rings again
+    assert broker.ids == [lost, fresh, lost]
+
+
+def test_a_job_that_runs_long_is_not_rung_for_again(life: Life, dispatcher: Dispatcher) -> None:
+    # given a job that was rung for long ago and runs since
+    job = life.running(life.worker())
+    life.set(job.id, rung_at=datetime.now(UTC) - timedelta(hours=1))
+    # when lost doorbells are looked for
+    # then it is not one
+    assert dispatcher.forget_lost() == 0
+    assert write(life.engine, forget_lost_doorbells, STANDARD, 30.0) == 0
+
+
+def test_a_broker_that_refuses_loses_nothing(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
+    # given a broker that is down
+    life.worker()
+    job_id = life.submit()
+    broker.down = True
+    # when the dispatcher rings
+    with pytest.raises(OSError, match="gone"):
+        dispatcher.round()
+    # then the job still wants its doorbell, and gets it when the broker is back
+    assert life.row(job_id).rung_at is None
+    broker.down = False
+    dispatcher.round()
+    assert broker.ids == [job_id]
+
+
+def test_a_failure_between_publishing_and_marking_rings_again(
+    life: Life, broker: Broker, dispatcher: Dispatcher
+) -> None:
+    # given more jobs than one message, and a broker that takes the first message and then goes away
+    life.worker(capacity=IDS_PER_MESSAGE)
+    ids = [life.submit() for _ in range(IDS_PER_MESSAGE + 1)]
+    broker.refuse_after = 1
+    with pytest.raises(OSError, match="gone"):
+        dispatcher.round()
+    # when it is back
+    broker.refuse_after = None
+    dispatcher.round()
+    # then what it had taken rings twice, and nothing is missing
+    assert broker.ids == ids[:IDS_PER_MESSAGE] + ids
+
+
+@pytest.mark.service
+def test_dispatchers_at_once_share_the_jobs(postgresql_engine: Engine) -> None:
+    # given twenty jobs, and a dispatcher that is publishing half of them
+    life = Life(postgresql_engine)
+    ids = [life.submit() for _ in range(20)]
+    looked, told = Event(), Event()
+
+    def slow() -> list[UUID]:
+        with postgresql_engine.begin() as connection:
+            mine = [one.id for one in waiting(connection, STANDARD, 10)]
+            looked.set()
+            assert told.wait(30)
+            mark_rung(connection, mine)
+            return mine
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(slow)
+        assert looked.wait(30)
+        # when a second one looks meanwhile
+        second = wanted_and_marked(life)
+        told.set()
+        # then it passes over what the first one holds
+        assert set(first.result(30)).isdisjoint(second)
+        assert set(first.result(30)) | set(second) == set(ids)
+    assert wanted(life, 20) == []
+
+
+def wanted_and_marked(life: Life) -> list[UUID]:
+    def both(connection: Any) -> list[UUID]:
+        ids = [one.id for one in waiting(connection, STANDARD, 20)]
+        mark_rung(connection, ids)
+        return ids
+
+    return write(life.engine, both)
+
+
+@pytest.mark.service
+def test_two_dispatchers_ring_once_for_each_job(postgresql_engine: Engine) -> None:
+    # given two dispatchers with brokers of their own, and sixty jobs
+    life, together = Life(postgresql_engine), Barrier(2)
+    life.worker(capacity=100)
+    ids = [life.submit() for _ in range(60)]
+    brokers = Broker(), Broker()
+
+    def work(broker: Broker) -> None:
+        dispatcher = Dispatcher(postgresql_engine, broker.ring, 30.0)
+        together.wait(30)
+        while dispatcher.round():
+            pass
+
+    # when they make their rounds at once
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, brokers))
+    # then each job was rung for, once
+    assert sorted(brokers[0].ids + brokers[1].ids) == sorted(ids)
