@@ -13,3 +13,29 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
+
+# The whole system on its embedded defaults: every sample of every application, and a report in demo-output/.
+demo: install
+	$(BIN)/sightline demo
+
+test: install
+	$(BIN)/python -m pytest
+
+# What needs no server, no process and no model.
+unit: install
+	$(BIN)/python -m pytest -q -m unit
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m migrations.drift
+
+# Pins anew what pyproject.toml asks for; needs uv.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+
+clean:
+	rm -rf .venv demo-output build *.egg-info

@@ -1,10 +1,10 @@
 """What an application may ask about pixels: the Vision protocol and its value types.
 
-An application gets `Picture` handles and a `Vision`; it never sees an array, a tensor or a file. Coordinates are pixels
-of the picture that was asked about, after its EXIF orientation was applied; angles are degrees, clockwise as seen.
-Scores lie in [0, 1]. Every method may raise `ModelError`, `ModelUnavailable`, `DeviceOutOfMemory` (see
-`domain/errors.py`) and `RunStopped`, which an application lets pass. `model` names a row of `models.toml`; left out, the
-profile's default for the capability answers. Which model answered is recorded beneath the protocol, call by call.
+An application gets `Picture` handles and a `Vision`; it never sees an array, a tensor or a file. Coordinates are
+pixels of the picture that was asked about, after its EXIF orientation was applied; angles are degrees, clockwise as
+seen. Scores lie in [0, 1]. Every method may raise `ModelError`, `ModelUnavailable`, `DeviceOutOfMemory` (see
+`domain/errors.py`) and `RunStopped`, which an application lets pass. `model` names a row of `models.toml`; left out,
+the profile's default for the capability answers. Which model answered is recorded beneath the protocol, call by call.
 """
 
 from collections.abc import Sequence
@@ -156,9 +156,7 @@ class Vision(Protocol):
     def embed(self, picture: Picture, *, model: str | None = None) -> tuple[float, ...]:
         """Return a vector of length 1."""
 
-    def detect(
-        self, picture: Picture, *, model: str | None = None, min_score: float = 0.25
-    ) -> tuple[Detection, ...]:
+    def detect(self, picture: Picture, *, model: str | None = None, min_score: float = 0.25) -> tuple[Detection, ...]:
         """Find objects of the model's own classes, best first."""
 
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:

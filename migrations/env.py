@@ -1,5 +1,7 @@
 """What Alembic runs. The engine comes from `migrations.configuration`."""
 
+from typing import Literal
+
 from alembic import context
 from sqlalchemy import Engine, text
 
@@ -9,7 +11,7 @@ from storage.tables import metadata
 MIGRATION_LOCK = 0x51_6874_6D69_6772
 
 
-def plain(kind: str, item: object, _context: object) -> str | bool:
+def plain(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Write our own column types as the database's: a migration must not change when the code does."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Moment) else False
 

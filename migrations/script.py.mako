@@ -1,4 +1,4 @@
-"""${message}
+"""${message}.
 
 Revises: ${down_revision | comma,n}
 """

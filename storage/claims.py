@@ -10,7 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, false, func, insert, null, or_, select, true, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    cast,
+    false,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from domain.applications import Finding
 from domain.events import EventType
@@ -90,7 +104,7 @@ def _newer() -> ColumnElement[bool]:
 
 
 def hearable(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, str, str, bool, float | None]]:
-    """Return (id, application, lane, suspect, seconds to the deadline) of those that wait; others are stale or forged."""
+    """Return (id, application, lane, suspect, seconds to the deadline) of the jobs that wait; an id may be stale."""
     seconds = _seconds_until(connection, jobs.c.deadline)
     rows = connection.execute(
         select(jobs.c.id, jobs.c.application, jobs.c.lane, jobs.c.suspect, seconds).where(
@@ -298,7 +312,7 @@ def _slot(job: ClaimedJob, state: JobState) -> Slot:
 
 
 def _seconds_until(connection: Connection, when: Any) -> ColumnElement[float]:  # noqa: ANN401  (a column)
-    """Return, in SQL, the seconds from now to a moment (NULL of NULL): durations survive a wrong clock, moments do not."""
+    """Return, in SQL, the seconds from now to a moment, NULL of NULL: durations survive a wrong clock."""
     if connection.dialect.name == "postgresql":
-        return func.extract("epoch", when - func.clock_timestamp())
+        return cast(func.extract("epoch", when - func.clock_timestamp()), Float)
     return (func.julianday(when) - func.julianday("now")) * 86_400.0

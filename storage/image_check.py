@@ -7,12 +7,12 @@ data) is a typed error of the job.
 
 import hashlib
 import io
-import struct
 
 from PIL import Image, UnidentifiedImageError
 
 from domain.errors import ImageEmpty, ImageFormatRefused, ImageTooLarge, ImageUnreadable
 from domain.images import FORMATS, ImageLimits, ImageRef
+from storage.image_containers import cut_off
 
 OTHERS = (
     (0, b"%PDF", "PDF"),
@@ -50,7 +50,7 @@ def examine(data: bytes, limits: ImageLimits, name: str) -> ImageRef:
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"{name} has {len(data)} bytes; at most {limits.max_bytes} are taken", image=name)
     kind, width, height = _header(data, limits, name)
-    why = _cut_off(kind, data)
+    why = cut_off(kind, data)
     if why:
         raise ImageUnreadable(f"{name} is damaged or cut off: {why}", image=name)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -112,40 +112,6 @@ def _unidentified(data: bytes, name: str) -> ImageFormatRefused | ImageUnreadabl
     if data.startswith(b"version https://git-lfs"):
         return ImageUnreadable(f"{name} is a Git LFS pointer, not the image itself; run `git lfs pull`", image=name)
     return ImageUnreadable(f"{name} is not an image, or is damaged at its start; taken are {taken}", image=name)
-
-
-def _cut_off(kind: str, data: bytes) -> str | None:
-    """Say what is missing at the end of a file, where its container tells."""
-    if kind == "JPEG":
-        return _jpeg_cut_off(data)
-    if kind == "PNG" and b"IEND" not in data[-4096:]:
-        return "its last chunk (IEND) is missing"
-    if kind == "WEBP" and struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
-        return f"its header promises {struct.unpack_from('<I', data, 4)[0] + 8} bytes, there are {len(data)}"
-    if kind == "GIF" and b"\x3b" not in data[-64:]:
-        return "its trailer is missing"
-    return None
-
-
-def _jpeg_cut_off(data: bytes) -> str | None:
-    """Walk a JPEG's segments to its first scan, and look for the end marker behind it.
-
-    A thumbnail within the EXIF segment has an end marker of its own, so that a plain search would find that one. Within
-    entropy-coded data an FF byte is always stuffed, so that FF D9 there is the end (ITU-T T.81, B.1.1.2 and B.1.1.5).
-    """
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xDA:
-            break
-        if marker == 0xFF:
-            at += 1  # a fill byte
-        elif 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            at += 2  # a marker that stands alone
-        else:
-            at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    # Decoders skip junk between segments, so that a walk that ends early is no error by itself.
-    return None if data.find(b"\xff\xd9", at) >= 0 else "its end marker is missing"
 
 
 def _reason(error: Exception) -> str:

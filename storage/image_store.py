@@ -50,12 +50,8 @@ class ImageStore:
         sha256 = hashlib.sha256(data).hexdigest()
         with _typed_errors(self.url):
             kept = self._kept(sha256)
-            if kept is not None and kept["size"] == len(data):
-                self._renew(sha256, kept, data)
-            elif self._local:
-                self._write_durably(Path(self._path(sha256)), data)
-            else:
-                self._fs.pipe_file(self._path(sha256), data)
+            if kept is None or kept["size"] != len(data) or not self._young(sha256, kept):
+                self._write(sha256, data)
         return sha256
 
     def get(self, sha256: str) -> bytes:
@@ -125,12 +121,21 @@ class ImageStore:
             return None
         return found
 
-    def _renew(self, sha256: str, kept: dict[str, Any], data: bytes) -> None:
-        """Make a file that is already there young again; an object store does that by another PUT of the same bytes."""
+    def _young(self, sha256: str, kept: dict[str, Any]) -> bool:
+        """Say whether a file that is already there is young, or could be made so by a touch; a PUT renews an object."""
         if time.time() - _modified(kept) < FRESH_S:
-            return
-        if self._local:
+            return True
+        if not self._local:
+            return False
+        try:
             os.utime(self._path(sha256))
+        except FileNotFoundError:
+            return False  # swept since we looked
+        return True
+
+    def _write(self, sha256: str, data: bytes) -> None:
+        if self._local:
+            self._write_durably(Path(self._path(sha256)), data)
         else:
             self._fs.pipe_file(self._path(sha256), data)
 
@@ -166,7 +171,8 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _modified(told: dict[str, Any]) -> float:
-    moment = told.get("mtime") or told.get("LastModified") or told.get("created") or 0.0
+    """Return when a file was last written or touched: a folder's `mtime`, an object's `LastModified`."""
+    moment = told["mtime"] if "mtime" in told else told["LastModified"]
     return moment.timestamp() if isinstance(moment, datetime) else float(moment)
 
 

@@ -101,8 +101,8 @@ def _suspect(connection: Connection, noted: Collection[UUID]) -> None:
 def disown(connection: Connection, worker: UUID, held: Collection[UUID], older_than_s: float) -> int:
     """Give back jobs that the database says this worker runs, but that it does not hold; return how many.
 
-    A claim whose COMMIT got through while its answer did not (a cut connection) leaves such a job: its worker renews its
-    lease for ever and never runs it.
+    A claim whose COMMIT got through while its answer did not (a cut connection) leaves such a job: its worker renews
+    its lease for ever and never runs it.
     """
     unknown = (
         select(jobs)

@@ -1,7 +1,8 @@
 """What every process does at its start: its title, its pid file, its log lines. Before any heavy import.
 
-A process is NAME-N: N is the lowest number whose lock is free in DIR/run, so a restarted process takes its predecessor's
-number, and two of a kind never share one. The lock is the kernel's (flock) and dies with the process, however it dies.
+A process is NAME-N: N is the lowest number whose lock is free in DIR/run, so a restarted process takes its
+predecessor's number, and two of a kind never share one. The lock is the kernel's (flock) and dies with the process,
+however it dies.
 """
 
 import fcntl
@@ -24,7 +25,7 @@ PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tas
 
 @dataclass(frozen=True)
 class Process:
-    """This process, as whoever is on call finds it."""
+    """A process, as whoever is on call finds it."""
 
     name: str
     number: int

@@ -67,14 +67,14 @@ def _database(name: str) -> str:
     return POSTGRESQL.rsplit("/", 1)[0] + f"/{name}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """The URL of a fresh, migrated SQLite database."""
     shutil.copy(sqlite_template, tmp_path / "sightline.db")
     return f"sqlite:///{tmp_path / 'sightline.db'}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def postgresql_url(postgresql_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated PostgreSQL database."""
     name = f"sightline_test_{uuid4().hex[:12]}"
@@ -92,7 +92,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture()
+@pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on a fresh, migrated database of each kind."""
     engine = connect(database_url)
@@ -100,7 +100,7 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture()
+@pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of an installation of its own, on each database."""
     return Settings(data=tmp_path / "data", database_url=database_url)

@@ -1,7 +1,7 @@
 """The broker of a one-machine installation, on loopback, keeping nothing on disk.
 
-A private `redis-server` where there is one, otherwise a stand-in in this process that speaks its protocol. Either may be
-lost with all its messages: the database rings again for what it forgets.
+A private `redis-server` where there is one, otherwise a stand-in in this process that speaks its protocol. Either may
+be lost with all its messages: the database rings again for what it forgets.
 """
 
 import os
@@ -41,7 +41,8 @@ class AnswersErrors(TCPFakeRequestHandler):
     def setup(self) -> None:
         """Let errors be answers."""
         super().setup()
-        self.current_client.read_response = _errors_as_answers(self.current_client.read_response)
+        client: Any = self.current_client
+        client.read_response = _errors_as_answers(client.read_response)
 
 
 def _errors_as_answers(read: Callable[..., Any]) -> Callable[..., Any]:

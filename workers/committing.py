@@ -67,7 +67,7 @@ class Committer:
     def _commit(self, lease: Lease, outcomes: list[Outcome]) -> None:
         try:
             self._write_while_it_holds(lease, outcomes)
-        except Exception as error:  # noqa: BLE001  (told below, job by job)
+        except Exception as error:
             if len(outcomes) == 1:
                 self._refuse(lease, outcomes[0], error)
             else:
@@ -94,7 +94,9 @@ class Committer:
 
     def _refuse(self, lease: Lease, outcome: Outcome, error: Exception) -> None:
         """End a job whose outcome the database does not take."""
-        log.error("an outcome cannot be stored", exc_info=error, extra={"event": "commit.refused", "job": outcome.job.id})
+        log.error(
+            "an outcome cannot be stored", exc_info=error, extra={"event": "commit.refused", "job": outcome.job.id}
+        )
         plain = replace(
             outcome,
             state=JobState.FAILED,

@@ -133,7 +133,9 @@ class Crew:
     def _alone(self) -> bool:
         """Wait for a while until nothing else is in flight; say whether it is so."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._running or self._closing, LOOK_EVERY_S) and not self._closing
+            return (
+                self._changed.wait_for(lambda: not self._running or self._closing, LOOK_EVERY_S) and not self._closing
+            )
 
     def _begin(self, running: Running) -> None:
         with self._changed:

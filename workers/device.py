@@ -146,7 +146,7 @@ class Device:
                 raise ModelError(f"{resident.name} gave {len(values)} answers to {len(batch)} calls")
         except DeviceOutOfMemory as error:
             self._halve(resident, batch, error)
-        except Exception as error:  # noqa: BLE001  (whatever a model raises belongs to the calls, not to this thread)
+        except Exception as error:
             self._bisect(resident, batch, error)
         else:
             ran = self.clock() - started

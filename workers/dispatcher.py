@@ -102,7 +102,7 @@ def _round(dispatcher: Dispatcher) -> bool:
 
 
 def _ringer(settings: Settings) -> Callable[[str, Sequence[UUID]], None]:
-    """Return the function that publishes one doorbell; it raises one of BROKER_ERRORS when the broker did not take it."""
+    """Return what publishes one doorbell, and raises one of BROKER_ERRORS when the broker did not take it."""
     app = make_app(settings, all_queue_names())
 
     def ring(queue: str, ids: Sequence[UUID]) -> None:

@@ -1,8 +1,8 @@
 """The Celery producer's door: the task `sightline.submit` on `intake.TENANT`, with HTTP's validation and durability.
 
-Who may send is who can reach the queue, so a tenant's intake is off until it is enabled, and an application that handles
-patient data refuses it. A message can come twice, so an idempotency key is required. A rejection is stored as an event;
-the outcome is read with `GET /v1/jobs?idempotency_key=`. No torch.
+Who may send is who can reach the queue, so a tenant's intake is off until it is enabled, and an application that
+handles patient data refuses it. A message can come twice, so an idempotency key is required. A rejection is stored as
+an event; the outcome is read with `GET /v1/jobs?idempotency_key=`. No torch.
 """
 
 import logging

@@ -35,7 +35,11 @@ class LeaseKeeper:
     """Renews the lease in a thread; a lapsed one is fenced and replaced by a new one."""
 
     def __init__(
-        self, register: Callable[[], UUID], renew: Callable[[UUID], bool], lease_s: float, started: Callable[[Lease], None]
+        self,
+        register: Callable[[], UUID],
+        renew: Callable[[UUID], bool],
+        lease_s: float,
+        started: Callable[[Lease], None],
     ) -> None:
         self._register, self._renew, self._lease_s, self._started = register, renew, lease_s, started
         self._closing = threading.Event()
@@ -67,5 +71,7 @@ class LeaseKeeper:
             lease.until = asked + self._lease_s
             return
         lease.fenced = True
-        log.warning("the lease has lapsed; its jobs are let go", extra={"event": "lease.lapsed", "worker": lease.worker})
+        log.warning(
+            "the lease has lapsed; its jobs are let go", extra={"event": "lease.lapsed", "worker": lease.worker}
+        )
         self.lease = self._begin()

@@ -1,7 +1,8 @@
 """What this worker is busy with, written where it survives the worker: a small memory-mapped file in DIR/run.
 
 Before decoding and before a device call the job ids are noted; afterwards they are taken out. A process that dies in
-native code (abort, out-of-memory kill) leaves its note in the page cache, and its successor reads which jobs to suspect.
+native code (abort, out-of-memory kill) leaves its note in the page cache, and its successor reads which jobs to
+suspect.
 """
 
 import mmap

@@ -61,7 +61,7 @@ def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | Non
             return None if stop.reason == "fenced" else Outcome(job, JobState(stop.reason))
         except SightlineError as error:
             return _failed(job, error, workshop)
-        except Exception as error:  # noqa: BLE001  (an application's bug ends its own job, not the worker)
+        except Exception as error:
             log.exception("an application failed", extra={"event": "job.crashed", "job": job.id})
             return _failed(job, RunCrashed(f"{type(error).__name__}: {error}"), workshop)
 
@@ -112,10 +112,8 @@ def storable(body: dict[str, Any]) -> dict[str, Any]:
 
 def _failed(job: ClaimedJob, error: SightlineError, workshop: Workshop) -> Outcome:
     decision = decide(error, job.attempts + 1, workshop.retries, workshop.random)
-    if decision.retry:
-        state = JobState.QUEUED
-    else:
-        state = JobState.DEAD if error.retryable else JobState.FAILED
+    given_up = JobState.DEAD if error.retryable else JobState.FAILED
+    state = JobState.QUEUED if decision.retry else given_up
     log.warning(
         "a run failed: %s",
         error.code,

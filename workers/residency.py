@@ -2,8 +2,8 @@
 
 Loading happens in the thread of the job that needs the model, one load at a time, while the device's thread goes on
 answering for the models that are there. Memory is measured around each load, not guessed. Eviction takes the least
-recently used model that nobody uses; one that came a moment ago is spared while another will do, so that two models that
-do not fit together are not thrown out by turns more often than they must.
+recently used model that nobody uses; one that came a moment ago is spared while another will do, so that two models
+that do not fit together are not thrown out by turns more often than they must.
 """
 
 import gc

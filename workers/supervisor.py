@@ -65,14 +65,14 @@ class Child:
 
     def _start(self, environment: dict[str, str]) -> None:
         self._out = self._out or self.log.open("ab")
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603  (our own command)
             [sys.executable, "-m", "sightline", *self.arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._out,
             process_group=0,  # Ctrl-C reaches the supervisor alone, which then ends the others in order
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has one thread)
+            preexec_fn=_die_with_parent,
         )
         self.started = time.monotonic()
         self.restarts += 1
@@ -110,7 +110,7 @@ class Supervisor:
                     child.keep_alive(environment)
                 if not announced and self._serving():
                     announced = True
-                    print(announce, flush=True)  # noqa: T201  (what a script waits for)
+                    print(announce, flush=True)
                 self.closing.wait(LOOK_EVERY_S)
         finally:
             self._end_all()

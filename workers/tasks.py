@@ -29,7 +29,9 @@ def parse_ring(version: object, ids: object) -> list[UUID]:
     Nothing is lost with it: the database knows what waits, and rings again.
     """
     if version != MESSAGE_VERSION or not isinstance(ids, list) or len(ids) > 10 * IDS_PER_MESSAGE:
-        log.warning("a message is no doorbell of this version", extra={"event": "ring.refused", "version": str(version)})
+        log.warning(
+            "a message is no doorbell of this version", extra={"event": "ring.refused", "version": str(version)}
+        )
         return []
     heard = []
     for told in ids:

@@ -80,9 +80,7 @@ class JobVision:
         """See `domain.vision.Vision`."""
         return cast("tuple[float, ...]", self._call(Capability.EMBED, model, [picture]))
 
-    def detect(
-        self, picture: Picture, *, model: str | None = None, min_score: float = 0.25
-    ) -> tuple[Detection, ...]:
+    def detect(self, picture: Picture, *, model: str | None = None, min_score: float = 0.25) -> tuple[Detection, ...]:
         """See `domain.vision.Vision`."""
         return cast("tuple[Detection, ...]", self._call(Capability.DETECT, model, [picture], min_score=min_score))
 

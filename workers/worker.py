@@ -81,7 +81,9 @@ def _bury_predecessor(engine: Engine, notes: Notes) -> None:
 def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog) -> Workshop:
     registry = load_profile(settings.models, call_limit_s=settings.call_limit_s)
     device = Device("cpu", guard=watchdog.guarding)
-    residency = Residency(device, family.load, settings.memory_mb * MEGABYTE, pinned=frozenset(registry.profile.preload))
+    residency = Residency(
+        device, family.load, settings.memory_mb * MEGABYTE, pinned=frozenset(registry.profile.preload)
+    )
     images = ImageStore(settings.images_url)
     return Workshop(
         registry=registry,

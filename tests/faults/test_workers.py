@@ -22,6 +22,12 @@ def running(one: System) -> int:
     return one.states().get("running", 0)
 
 
+def live_until_it_dies_or_all_is_done(one: System) -> None:
+    worker = one.start("worker")
+    over = {"queued", "running"}.isdisjoint
+    eventually(lambda: worker.poll() is not None or over(one.states()), 30, "it dies or all is done")
+
+
 def column(one: System, name: str) -> list[object]:
     return read(one.engine, lambda connection: list(connection.execute(select(jobs.c[name])).scalars()))
 
@@ -119,8 +125,7 @@ def test_a_picture_that_kills_the_process_ends_dead_and_its_neighbours_succeed_u
     begun = time.monotonic()
 
     while going & set(one.states()) and time.monotonic() - begun < 60:
-        worker = one.start("worker")
-        eventually(lambda: worker.poll() is not None or not going & set(one.states()), 30, "it dies or all is done")
+        live_until_it_dies_or_all_is_done(one)
 
     assert one.states() == {"dead": 1, "succeeded": 12}
     assert sorted(column(one, "strikes")) == [0] * 12 + [3]

@@ -62,7 +62,7 @@ class System:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *arguments: str, machine: str = "", **extra: str) -> subprocess.Popen[bytes]:
-        """Start `sightline ARGUMENTS` and return when it serves; on another `machine`, that is, in another data folder."""
+        """Start `sightline ARGUMENTS` and return when it serves. Another `machine` is another data folder."""
         data = self.settings.data / machine
         environment = {
             **os.environ,
@@ -143,9 +143,7 @@ def _states(connection: Connection) -> dict[str, int]:
 def system(database_url: str, broker_url: str, folder: Path, prefix: str = "", **settings: float) -> Iterator[System]:
     """Make an installation on these; end its processes at the end."""
     told = {"lease_seconds": 3.0, "rering_seconds": 2.0, "drain_seconds": 10.0, **settings}
-    made = Settings(
-        data=folder / "data", database_url=database_url, broker_url=broker_url, queue_prefix=prefix, **told
-    )
+    made = Settings(data=folder / "data", database_url=database_url, broker_url=broker_url, queue_prefix=prefix, **told)
     engine = connect(made.database_url)
     write(engine, ensure, TENANT)
     one = System(made, engine)
@@ -170,7 +168,9 @@ def _check(connection: Connection, submitted: set[UUID]) -> None:
     assert all(kept[job_id].token == rows[job_id].token for job_id in succeeded), "by the run that held the job"
     found = connection.execute(select(findings.c.job_id, func.count()).group_by(findings.c.job_id))
     counted = {row[0]: row[1] for row in found}
-    assert counted == {job_id: len(kept[job_id].body["defects"]) for job_id in succeeded if kept[job_id].body["defects"]}
+    assert counted == {
+        job_id: len(kept[job_id].body["defects"]) for job_id in succeeded if kept[job_id].body["defects"]
+    }
     ends = [f"job.{state.value}" for state in JobState if state.ended]
     told = connection.execute(select(events.c.job_id).where(events.c.type.in_(ends))).scalars()
     assert sorted(told) == sorted(submitted), "one event of an end for each job"

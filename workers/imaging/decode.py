@@ -38,7 +38,9 @@ def decode(data: bytes, limits: ImageLimits, name: str = "image") -> Decoded:
                 _bound(image, limits, name)
                 orientation = image.getexif().get(ORIENTATION, 1)
                 upright = ImageOps.exif_transpose(image)
-                return Decoded(np.array(_flat(upright), dtype=np.uint8), orientation if orientation in range(1, 9) else 1)
+                return Decoded(
+                    np.array(_flat(upright), dtype=np.uint8), orientation if orientation in range(1, 9) else 1
+                )
     except (ImageTooLarge, ImageFormatRefused):
         raise
     except UnidentifiedImageError as error:
