@@ -29,14 +29,16 @@ _SWITCHES = {
     "ULTRALYTICS_SAFE_LOAD": "True",
 }
 os.environ.update(_SWITCHES)  # noqa: TID251  (a third party's switches, not settings)
-os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))  # noqa: TID251  (or ultralytics makes it 1)
+# Otherwise ultralytics allows one thread, and idle ones spin: beside decoding threads that costs more than it gains.
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))  # noqa: TID251
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
 
 import torch  # noqa: E402
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel, SegmentationModel, torch_safe_load  # noqa: E402
 from ultralytics.utils import SETTINGS  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
-from ultralytics.utils.torch_utils import ModelEMA  # noqa: E402
+from ultralytics.utils.torch_utils import ModelEMA, intersect_dicts  # noqa: E402
 
 from domain.errors import DeviceOutOfMemory, InvalidRequest, ModelError, ModelUnavailable  # noqa: E402
 from domain.geometry import Box, Mask  # noqa: E402
@@ -65,16 +67,26 @@ def load(spec: ModelSpec) -> "Yolo":
     """
     _verify(spec)
     device = _device(spec)
+    network = _network(spec.path)
+    return Yolo(network, spec, device, int(spec.options.get("side", _trained_side(network))))
+
+
+def _network(path: Path) -> Any:  # noqa: ANN401  (ultralytics has no types)
+    """Read a checkpoint's network; nothing but known classes is built, no code that it may carry is run."""
     try:
-        checkpoint, _ = torch_safe_load(str(spec.path), safe_only=True)
+        checkpoint, _ = torch_safe_load(str(path), safe_only=True)
         network = checkpoint.get("ema") or checkpoint["model"]
     except (TypeError, KeyError, AttributeError, OSError, RuntimeError) as error:
-        raise ModelUnavailable(f"model {spec.name!r}: {spec.path} is not a YOLO checkpoint: {error}") from error
+        raise ModelUnavailable(f"{path} is not a YOLO checkpoint: {error}") from error
     if type(network) not in (DetectionModel, SegmentationModel):
-        kind = type(network).__name__
-        raise ModelUnavailable(f"model {spec.name!r}: {spec.path} holds a {kind}; only detect and segment are served")
-    trained_side = (checkpoint.get("train_args") or {}).get("imgsz", 640)
-    return Yolo(network, spec, device, int(spec.options.get("side", trained_side)))
+        raise ModelUnavailable(f"{path} holds a {type(network).__name__}; only detect and segment models are served")
+    return network
+
+
+def _trained_side(network: Any) -> int:  # noqa: ANN401
+    """Return the side that a network was trained on; YOLO's usual one where the checkpoint does not say."""
+    arguments = getattr(network, "args", {})
+    return int((arguments if isinstance(arguments, dict) else vars(arguments)).get("imgsz", 640))
 
 
 def _verify(spec: ModelSpec) -> None:
@@ -133,7 +145,7 @@ class Yolo:
 
     def prepare(self, ask: Ask) -> Prepared:
         """Letterbox the picture. Raises ModelError on another capability, other than one picture, or a bad score."""
-        if ask.capability is not Capability.DETECT or len(ask.pictures) != 1:
+        if ask.capability != Capability.DETECT or len(ask.pictures) != 1:
             raise ModelError(f"this model detects on one picture, not {ask.capability} on {len(ask.pictures)}")
         pixels = ask.pictures[0]
         if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or pixels.dtype != np.uint8:
@@ -232,7 +244,10 @@ SAVE_EVERY_S = 300.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How a training goes. The rate follows the clock, so that it always ends where it should."""
+    """How a training goes. The rate follows the clock, so that it always ends where it should.
+
+    `start` is a checkpoint to begin with instead of random weights; what does not fit (other classes) begins anew.
+    """
 
     minutes: float
     batch: int = 8
@@ -241,6 +256,7 @@ class Plan:
     rate: float = 1.5e-3
     decay: float = 5e-4
     seed: int = 0
+    start: Path | None = None
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
 
 
@@ -260,7 +276,7 @@ def train(
     out: Path,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Train from random weights until the plan's minutes are over, and save the averaged weights in half precision.
+    """Train until the plan's minutes are over, and save the averaged weights in half precision.
 
     AdamW, one cosine cycle over wall time, exponential moving average of the weights. Returns where it ended. Raises
     InvalidRequest on a side that is no multiple of 32 or an architecture that does not exist.
@@ -269,7 +285,7 @@ def train(
         raise InvalidRequest(f"the side must be a multiple of 32, not {plan.side}")
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
-    model = _fresh(plan.architecture, classes)
+    model = _fresh(plan, classes)
     optimizer = _optimizer(model, plan)
     average = ModelEMA(model, decay=0.998, tau=300)
     started, pictures = time.monotonic(), 0
@@ -295,12 +311,16 @@ def train(
             return progress
 
 
-def _fresh(architecture: str, classes: tuple[str, ...]) -> Any:  # noqa: ANN401  (ultralytics has no types)
-    kind = SegmentationModel if "-seg" in architecture else DetectionModel
+def _fresh(plan: Plan, classes: tuple[str, ...]) -> Any:  # noqa: ANN401  (ultralytics has no types)
+    kind = SegmentationModel if "-seg" in plan.architecture else DetectionModel
     try:
-        model = kind(architecture, nc=len(classes), verbose=False)
+        model = kind(plan.architecture, nc=len(classes), verbose=False)
     except FileNotFoundError as error:
-        raise InvalidRequest(f"ultralytics ships no architecture {architecture!r}; try yolo11n-seg.yaml") from error
+        known = "try yolo11n-seg.yaml"
+        raise InvalidRequest(f"ultralytics ships no architecture {plan.architecture!r}; {known}") from error
+    if plan.start is not None:
+        earlier = _network(plan.start).float().state_dict()
+        model.load_state_dict(intersect_dicts(earlier, model.state_dict()), strict=False)
     model.args = get_cfg()
     model.names = dict(enumerate(classes))
     return model.to(memory_format=torch.channels_last).train()

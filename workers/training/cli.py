@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from domain.errors import SightlineError
+from domain.errors import InvalidRequest, SightlineError
 
 if TYPE_CHECKING:
     from workers.training.coco import Dataset
@@ -54,11 +54,12 @@ def train_yolo(  # noqa: PLR0913  (each is an option of the command)
     batch: Annotated[int, typer.Option(min=1, help="Pictures per step.")] = 8,
     architecture: Annotated[str, typer.Option(help="An architecture that ultralytics ships.")] = "yolo11n-seg.yaml",
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    start: Annotated[Path | None, typer.Option(help="A .pt file to begin with instead of random weights.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the weights; runs/NAME.pt if not given.")] = None,
     held_out: Annotated[Path | None, typer.Option(help="A data set to measure the result on.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a YOLO detector from random weights."""
+    """Train a YOLO detector, from random weights or on from earlier ones."""
     from workers.training.coco import read
 
     with _one_line_errors():
@@ -67,7 +68,7 @@ def train_yolo(  # noqa: PLR0913  (each is an option of the command)
         from workers.models.yolo import Plan, Progress
         from workers.training.yolo import profile_row, train
 
-        plan = Plan(minutes=minutes, side=side, batch=batch, architecture=architecture, seed=seed)
+        plan = Plan(minutes=minutes, side=side, batch=batch, architecture=architecture, seed=seed, start=start)
         with _bar(f"training {name}", 100) as (_, place):
 
             def report(progress: Progress) -> None:
@@ -101,7 +102,10 @@ def evaluate_yolo(
 
 
 def _measure(weights: Path, dataset: "Dataset") -> "Scores":
-    from workers.training.evaluate import evaluate
+    try:
+        from workers.training.evaluate import evaluate
+    except ImportError as error:
+        raise InvalidRequest(f"measuring needs faster-coco-eval, of the extra `dev`: {error}") from error
     from workers.training.yolo import served
 
     with _bar("measuring", len(dataset.content.images)) as (advance, _):

@@ -1,0 +1,110 @@
+"""Data sets on disk: what is written is read back, and what is not a data set is said to be none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domain.errors import InvalidRequest
+from workers.training.batches import batches
+from workers.training.coco import Dataset, bits, read, write_drawn
+from workers.training.worlds.surfaces import CLASSES, TRAINING_TEXTURES, draw
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Dataset:
+    return write_drawn(tmp_path / "set", 6, 40, textures=TRAINING_TEXTURES, size=(64, 96), processes=1)
+
+
+@pytest.mark.slow
+def test_a_drawn_data_set_holds_the_masks_that_were_drawn(drawn: Dataset) -> None:
+    again = read(drawn.folder)
+
+    assert again.classes == CLASSES
+    for image, objects in again.pairs():
+        surface = draw(image.id, size=(64, 96))
+        assert drawn.path(image).is_file()
+        assert [CLASSES[item.category_id - 1] for item in objects] == [one.label for one in surface.defects]
+        for item, one in zip(objects, surface.defects, strict=True):
+            assert np.array_equal(bits(item, image), one.mask)
+
+
+@pytest.mark.slow
+def test_a_data_set_is_not_drawn_over_another(drawn: Dataset) -> None:
+    with pytest.raises(InvalidRequest, match="holds a data set already"):
+        write_drawn(drawn.folder, 1, 0, textures=TRAINING_TEXTURES)
+
+
+@pytest.mark.slow
+def test_a_batch_says_where_its_objects_are(drawn: Dataset) -> None:
+    batch = next(batches(drawn, side=64, size=6, seed=0))
+
+    assert batch.images.shape == (6, 3, 64, 64)
+    assert batch.masks.shape == (6, 32, 32)
+    assert len(batch.owners) == len(batch.labels) == len(batch.boxes) > 0
+    for row, (owner, box) in enumerate(zip(batch.owners, batch.boxes, strict=True)):
+        place = 1 + int((batch.owners[:row] == owner).sum())
+        ys, xs = np.nonzero(batch.masks[owner] == place)
+        left, right = (box[0] - box[2] / 2) * 32, (box[0] + box[2] / 2) * 32
+        top, bottom = (box[1] - box[3] / 2) * 32, (box[1] + box[3] / 2) * 32
+        if xs.size:  # a sliver may vanish at half the size
+            assert left - 1 <= xs.min()
+            assert xs.max() <= right
+            assert top - 1 <= ys.min()
+            assert ys.max() <= bottom
+
+
+def _write(folder: Path, content: object) -> Path:
+    (folder / "images").mkdir()
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_polygons_and_bare_boxes_are_read_as_masks(tmp_path: Path) -> None:
+    square = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 3,
+        "bbox": [1, 1, 3, 3],
+        "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]],
+    }
+    bare = {"id": 2, "image_id": 1, "category_id": 3, "bbox": [0, 0, 2, 2]}
+    image = {"id": 1, "file_name": "a.png", "width": 6, "height": 5}
+    folder = _write(
+        tmp_path, {"images": [image], "annotations": [square, bare], "categories": [{"id": 3, "name": "x"}]}
+    )
+
+    dataset = read(folder)
+    ((image_read, objects),) = dataset.pairs()
+
+    assert dataset.class_index() == {3: 0}
+    assert bits(objects[0], image_read).sum() == 9
+    assert bits(objects[1], image_read)[:2, :2].all()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([], "is not COCO"),
+        ({"images": [], "annotations": [], "categories": []}, "no images"),
+        (
+            {
+                "images": [{"id": 1, "file_name": "a", "width": 1, "height": 1}],
+                "annotations": [{"id": 5, "image_id": 2, "category_id": 1, "bbox": [0, 0, 1, 1]}],
+                "categories": [{"id": 1, "name": "x"}],
+            },
+            "annotation 5 names image 2",
+        ),
+    ],
+)
+def test_a_file_that_is_no_data_set_is_refused_by_name(tmp_path: Path, content: object, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        read(_write(tmp_path, content))
+
+    assert "annotations.json" in caught.value.message
+
+
+def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="does not exist"):
+        read(tmp_path)
