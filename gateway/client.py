@@ -117,15 +117,17 @@ class Client:
         place, reached = after, False
         while True:
             try:
-                for event in self._stream(place):
-                    reached, place = True, event.feed_id
-                    yield event
-            except (httpx.TransportError, Unavailable):
+                for here, event in self._stream(place):
+                    place, reached = here, True
+                    if event is not None:
+                        yield event
+            except (httpx.TransportError, Unavailable) as error:
                 if not reached:
-                    raise
+                    raise self._unreachable(error) from error
             time.sleep(RECONNECT_S)
 
-    def _stream(self, place: int | None) -> Iterator[FeedEvent]:
+    def _stream(self, place: int | None) -> Iterator[tuple[int, FeedEvent | None]]:
+        """Yield each place in the feed that the gateway names, with its event; the first has none."""
         headers = {"Last-Event-ID": str(place)} if place is not None else {}
         with self._http.stream("GET", "/v1/events", headers=headers, timeout=httpx.Timeout(60.0)) as answer:
             if answer.is_error:
@@ -133,11 +135,12 @@ class Client:
                 raise _error(answer)
             fields: dict[str, str] = {}
             for line in answer.iter_lines():
-                if line:
-                    name, _, value = line.partition(": ")
+                name, _, value = line.partition(": ")
+                if name:
                     fields[name] = value
-                elif "data" in fields:
-                    yield _event(fields)
+                elif not line:
+                    if "id" in fields:
+                        yield int(fields["id"]), _event(fields) if "data" in fields else None
                     fields = {}
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  (httpx's own options)
@@ -146,12 +149,15 @@ class Client:
         except httpx.TimeoutException as error:
             raise Unavailable(f"the gateway at {self.url} did not answer in time") from error
         except httpx.HTTPError as error:
-            raise Unavailable(
-                f"no gateway answers at {self.url} ({error}); start one with `sightline up`, or set SIGHTLINE_URL"
-            ) from error
+            raise self._unreachable(error) from error
         if answer.is_error:
             raise _error(answer)
         return answer
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"no gateway answers at {self.url} ({error}); start one with `sightline up`, or set SIGHTLINE_URL"
+        )
 
 
 def _opened(path: Path) -> Any:  # noqa: ANN401  (a binary file)

@@ -50,6 +50,8 @@ async def follow(
 
 async def _stream(served: Resources, tenant: str, start: int) -> AsyncIterator[ServerSentEvent]:
     place = start
+    # An id without data is no event, but what a reader reconnects with: so it misses none even before its first.
+    yield ServerSentEvent(id=str(place), comment="following")
     while True:
         page = await served.read(feed.after, tenant, place, PAGE)
         for event in page:

@@ -101,8 +101,8 @@ def _row(job: JobView) -> tuple[object, ...]:
 
 
 def _print(job: JobView, result: ResultView | None) -> None:
-    told = job.model_dump(mode="json", exclude_none=True, exclude_defaults=False)
-    print_table(("", ""), [(name, value) for name, value in told.items() if value not in ({}, [], False)])
+    told = {**job.model_dump(mode="json", exclude_none=True), "images": " ".join(job.images)}
+    print_table(("job", str(told.pop("id"))), [each for each in told.items() if each[1] not in ({}, [], False)])
     if result is not None:
         typer.echo()
         columns = ("capability", "model", "revision", "device", "batch", "waited ms", "ran ms")

@@ -11,13 +11,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gateway.demo.trial import Trial
 from storage.jobs import ModelCallView
 
 PAGE = Path(__file__).parent / "report.html"
-WIDEST = 1000
+WIDEST = 800
 MOST_ITEMS = 12
 """Longer lists of a result are cut in the report; the whole result is in the database, and was in the answer."""
 
@@ -65,7 +65,7 @@ def _card(trial: Trial) -> str:
     badge = f'<span class="badge {tone}">{"as expected" if trial.expected else "differs"}</span>'
     differences = "".join(f"<li>{escape(each)}</li>" for each in trial.differences)
     calls = trial.result.model_calls if trial.result else []
-    pictures = "".join(_figure(trial, at, png) for at, png in enumerate(trial.pictures)) or _nothing(trial)
+    pictures = "".join(_figures(trial, at) for at in range(len(trial.sample.images)))
     return f"""<article id="{_anchor(trial)}">
 <div class="pictures">{pictures}</div>
 <div class="told">
@@ -79,20 +79,24 @@ def _card(trial: Trial) -> str:
 </div></article>"""
 
 
-def _figure(trial: Trial, at: int, png: bytes) -> str:
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        image.thumbnail((WIDEST, WIDEST))
-        out = io.BytesIO()
-        image.convert("RGB").save(out, "JPEG", quality=86)
-        width, height = image.size
-    data = base64.b64encode(out.getvalue()).decode("ascii")
-    name = escape(f"{trial.application.name} {trial.sample.name}, picture {at + 1}: {trial.headline}")
-    source = f"data:image/jpeg;base64,{data}"
-    return f'<img src="{source}" width="{width}" height="{height}" alt="{name}">'
+def _figures(trial: Trial, at: int) -> str:
+    """Return a picture as it was sent and as it was answered, side by side."""
+    sent = _figure(trial.sample.images[at].read_bytes(), f"as sent: {trial.sample.images[at].name}")
+    if at >= len(trial.pictures):
+        return f'{sent}<p class="nothing">No answer: the job is {escape(trial.ended)}.</p>'
+    return sent + _figure(trial.pictures[at], f"as answered: {trial.headline}")
 
 
-def _nothing(trial: Trial) -> str:
-    return f'<p class="nothing">No picture: the job is {escape(trial.ended)}.</p>'
+def _figure(data: bytes, caption: str) -> str:
+    with Image.open(io.BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    upright.thumbnail((WIDEST, WIDEST))
+    out = io.BytesIO()
+    upright.save(out, "JPEG", quality=86)
+    source = "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    told = escape(caption)
+    size = f'width="{upright.width}" height="{upright.height}"'
+    return f'<figure><img src="{source}" {size} alt="{told}"><figcaption>{told}</figcaption></figure>'
 
 
 def _pairs(told: dict[str, Any]) -> str:

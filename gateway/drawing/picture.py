@@ -74,7 +74,7 @@ class _Sketch:
         size = max(round(picture.width * self.scale), 1), max(round(picture.height * self.scale), 1)
         self.canvas = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
         self.line = max(2, round(max(size) / 450))
-        self.letters = max(11, round(max(size) / 60))
+        self.letters = max(11, round(max(size) / 50))
         self._taken: list[Rectangle] = []
 
     def add(self, mark: Mark) -> None:
@@ -146,7 +146,7 @@ def _with_banners(canvas: Image.Image, banners: Sequence[BannerMark]) -> Image.I
     """Return the picture under its banners, which hide none of it."""
     if not banners:
         return canvas
-    letters = max(13, round(max(canvas.size) / 42))
+    letters = max(13, round(max(canvas.size) / 36))
     height = round(letters * 1.9)
     tall = Image.new("RGB", (canvas.width, canvas.height + height * len(banners)), "white")
     pen = ImageDraw.Draw(tall)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
-from sending import make_key
 from sqlalchemy import Engine
 
 from domain.access import Scope
 from gateway.api.app import create_app
 from storage.settings import Settings
+from tests.gateway.sending import make_key
 
 
 @pytest.fixture

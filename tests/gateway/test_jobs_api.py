@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from fastapi.testclient import TestClient
-from sending import make_key, picture, rows, send
 from sqlalchemy import Engine
 
 from domain.access import Scope
@@ -14,6 +13,7 @@ from storage import tenants
 from storage.session import write
 from storage.settings import Settings
 from storage.tables import images, jobs
+from tests.gateway.sending import make_key, picture, rows, send
 
 PROBLEM = "application/problem+json"
 
