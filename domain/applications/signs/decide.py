@@ -34,11 +34,15 @@ class Ask(Protocol):
 
 @dataclass(frozen=True)
 class Unit:
-    """Lines that are translated together: their places in the chain, their text, and what the phrasebook has for it."""
+    """Lines that are translated together: their place in the chain, their texts, and what the phrasebook has for them.
+
+    A unit is `turned` when something beside it turns its sentence round: then it must not be translated by itself.
+    """
 
     first: int
     texts: tuple[str, ...]
-    hits: tuple[Hit, ...]
+    hits: tuple[Hit, ...] = ()
+    turned: bool = False
 
     @property
     def text(self) -> str:
@@ -60,20 +64,42 @@ class Outcome:
 
 
 def units(texts: Sequence[str], book: Phrasebook, parameters: SignsParameters) -> list[Unit]:
-    """Cut a chain of lines into units, the longest that the phrasebook knows first.
-
-    A line that turns a sentence round and that no phrase accounts for leaves the whole chain without phrases: "NO" over
-    "ENTRY AFTER 9" must not end as "entry".
-    """
+    """Cut a chain of lines into units, the longest that the phrasebook knows first."""
     wanted = PHRASEBOOK if parameters.source == AUTO else (parameters.source, parameters.target)
     found, start = [], 0
     while start < len(texts):
         unit = next(_candidates(texts, start, book, wanted))
         found.append(unit)
         start += len(unit.texts)
-    if any(book.negates(unit.text) and not unit.hits for unit in found):
-        return [unit if book.negates(unit.text) else replace(unit, hits=()) for unit in found]
     return found
+
+
+def merged(found: Sequence[Unit], book: Phrasebook, parameters: SignsParameters, ask: Ask) -> list[Unit]:
+    """Put neighbouring lines of a chain that no phrase accounts for together: a model needs whole sentences.
+
+    Not across languages, and not where the memory has the line by itself.
+    """
+    whole: list[Unit] = []
+    for unit in found:
+        if whole and _continue(whole[-1], unit, parameters, ask):
+            both = replace(whole[-1], texts=whole[-1].texts + unit.texts)
+            turned = (whole[-1].turned or unit.turned) and not book.negates(both.text)
+            whole[-1] = replace(both, turned=turned)
+        else:
+            whole.append(unit)
+    return whole
+
+
+def _continue(above: Unit, below: Unit, parameters: SignsParameters, ask: Ask) -> bool:
+    """Say whether two units may be one sentence."""
+    if above.hits or below.hits:
+        return False
+    pair = above, below
+    codes = PHRASEBOOK if parameters.source == AUTO else (parameters.source,)
+    if any(_remembered(unit.text, codes, None, None, parameters, ask) for unit in pair):
+        return False
+    languages = {ask.identify(unit.text, ()) for unit in pair} - {None} if parameters.source == AUTO else set()
+    return len(languages) <= 1
 
 
 def _candidates(texts: Sequence[str], start: int, book: Phrasebook, wanted: Sequence[str]) -> Iterator[Unit]:
@@ -101,6 +127,8 @@ def outcome(unit: Unit, neighbours: str | None, parameters: SignsParameters, ask
         return remembered
     if hit is not None:
         return _said(unit, hit, language, told_by, parameters.target)
+    if unit.turned:
+        return Outcome(Provenance.UNTRANSLATED, None, language, told_by)
     if language is None and not unit.hits:
         language = ask.identify(unit.text, ())
         told_by = "identified" if language else None
@@ -115,7 +143,7 @@ def _phrase(
     unit: Unit, neighbours: str | None, parameters: SignsParameters, ask: Ask
 ) -> tuple[Hit | None, str | None, LanguageBy | None]:
     """Choose the phrase and the language of a unit; no phrase where two are equally likely."""
-    given = None if parameters.source == AUTO else parameters.source
+    given: str | None = None if parameters.source == AUTO else parameters.source
     languages = {hit.language for hit in unit.hits}
     if given is not None:
         hit = next((hit for hit in unit.hits if hit.language == given), None)

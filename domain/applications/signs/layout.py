@@ -77,7 +77,7 @@ def turned(point: Point, angle: float) -> Point:
 
 
 def chains(lines: Sequence[Line]) -> list[list[Line]]:
-    """Group lines in reading order into chains of lines that may be one phrase: one below the other, of like size."""
+    """Group lines in reading order into chains that may be one phrase: below or beside each other, of like size."""
     grouped: list[list[Line]] = []
     for line in lines:
         chain = next((chain for chain in reversed(grouped) if _follows(chain[-1], line)), None)
@@ -93,18 +93,23 @@ def _same_row(a: Line, b: Line, angle: float) -> bool:
 
 
 def _follows(above: Line, below: Line) -> bool:
-    """Say whether a line stands right below another: like angle and size, less than a line apart, overlapping."""
+    """Say whether a line goes on from another: like angle and size, right below it and overlapping, or right beside."""
     (ax, ay), (bx, by) = (turned(line.centre, above.angle) for line in (above, below))
     tall, small = max(above.height, below.height), min(above.height, below.height)
-    between = (by - ay) - (above.height + below.height) / 2
-    overlap = (above.width + below.width) / 2 - abs(ax - bx)
-    return (
-        abs(above.angle - below.angle) <= 10
-        and tall <= 1.8 * small
-        and by > ay + small / 2
-        and between <= small
-        and overlap >= min(above.width, below.width) / 2
-    )
+    down = (by - ay) - (above.height + below.height) / 2
+    along = abs(ax - bx) - (above.width + below.width) / 2
+    stacked = by > ay + small / 2 and down <= small and -along >= min(above.width, below.width) / 2
+    beside = _same_row(above, below, above.angle) and bx > ax and along <= small
+    return abs(above.angle - below.angle) <= 10 and tall <= 1.8 * small and (stacked or beside)
+
+
+def near(a: Line, b: Line) -> bool:
+    """Say whether two lines may speak of the same thing: less than one and a half of the taller line apart."""
+    reach = 1.5 * max(a.height, b.height)
+    one, two = a.region.quad.box, b.region.quad.box
+    apart_x = max(one.x0, two.x0) - min(one.x1, two.x1)
+    apart_y = max(one.y0, two.y0) - min(one.y1, two.y1)
+    return max(apart_x, apart_y) <= reach
 
 
 def shares(translation: str, lines: int) -> list[str]:
@@ -127,9 +132,12 @@ def shares(translation: str, lines: int) -> list[str]:
 
 
 def widened(line: Line, block: Sequence[Line]) -> Line:
-    """Return a line made as wide as the widest of its block, along its own edges: room for a longer translation."""
+    """Return a line made as wide as the widest of its block, along its own edges: room for a longer translation.
+
+    A line with another of its block beside it keeps its width.
+    """
     widest = max(block, key=lambda other: other.width)
-    if widest is line:
+    if widest is line or any(_same_row(line, other, line.angle) for other in block if other is not line):
         return line
     a, b, c, d = line.region.quad.points
     ends = [turned(point, line.angle)[0] for point in widest.region.quad.points]

@@ -1,11 +1,12 @@
 """Runs the application: read, put in order, decide, measure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from domain.applications.application import Case
-from domain.applications.signs.decide import Outcome, Unit, company, outcome, units
+from domain.applications.signs.decide import Outcome, Unit, company, merged, outcome, units
 from domain.applications.signs.languages import NAMES
-from domain.applications.signs.layout import Line, chains, letter_height, measured, reading_order, shares, widened
+from domain.applications.signs.layout import Line, chains, letter_height, measured, near, reading_order, shares, widened
 from domain.applications.signs.phrasebook import phrasebook
 from domain.applications.signs.schema import Block, Overlay, Region, SignsParameters, SignsResult
 from domain.vision import Picture, Translation
@@ -17,9 +18,11 @@ def run(case: Case[SignsParameters]) -> SignsResult:
     left_out = 0
     for image, picture in enumerate(case.pictures):
         seen = case.vision.read(picture)
-        sure = [measured(region) for region in seen if region.confidence >= case.parameters.min_confidence]
-        left_out += len(seen) - len(sure)
-        regions += _translated(case, image, picture, reading_order(sure))
+        lines = [measured(region) for region in seen]
+        sure = [line for line in lines if line.region.confidence >= case.parameters.min_confidence]
+        unsure = [line for line in lines if line.region.confidence < case.parameters.min_confidence]
+        left_out += len(unsure)
+        regions += _translated(case, (image, picture), reading_order(sure), unsure)
     parameters = case.parameters
     return SignsResult(target=parameters.target, source=parameters.source, regions=tuple(regions), left_out=left_out)
 
@@ -49,26 +52,55 @@ class CaseAsk:
         return self._case.vision.translate(text, source, self._case.parameters.target)
 
 
-def _translated(case: Case[SignsParameters], image: int, picture: Picture, lines: Sequence[Line]) -> list[Region]:
-    """Translate the lines of one picture, given in reading order."""
-    ask, book = CaseAsk(case), phrasebook()
+def _translated(
+    case: Case[SignsParameters], shown: tuple[int, Picture], lines: Sequence[Line], unsure: Sequence[Line]
+) -> list[Region]:
+    """Translate the lines of one picture, given in reading order; what was read unsurely may still turn a sentence."""
+    ask = CaseAsk(case)
     order = {id(line): number for number, line in enumerate(lines)}
-    cut = [
-        (chain, unit)
-        for chain in chains(lines)
-        for unit in units([line.region.text for line in chain], book, case.parameters)
-    ]
+    cut = _cut(chains(lines), unsure, case.parameters, ask)
     neighbours = company([unit for _, unit in cut])
     regions = []
-    for chain, unit in cut:
+    for members, unit in cut:
         told = outcome(unit, neighbours, case.parameters, ask)
-        members = chain[unit.first : unit.first + len(unit.texts)]
         numbers = tuple(order[id(line)] for line in members)
         regions += [
-            _region(case, picture, (line, widened(line, members)), told, block, share, (image, number))
+            _region(case, shown, (line, widened(line, members)), told, block, share, number)
             for line, (block, share), number in zip(members, _blocks(unit, told, numbers), numbers, strict=True)
         ]
     return sorted(regions, key=lambda region: region.order)
+
+
+def _cut(
+    chained: Sequence[Sequence[Line]], unsure: Sequence[Line], parameters: SignsParameters, ask: CaseAsk
+) -> list[tuple[Sequence[Line], Unit]]:
+    """Cut the chains of a picture into units, each with its lines.
+
+    A negation that no phrase accounts for turns what stands around it: "NO" over "ENTRY AFTER 9" must not end as
+    "entry". Units in its chain or near it lose their phrases.
+    """
+    book = phrasebook()
+    found = [units([line.region.text for line in chain], book, parameters) for chain in chained]
+    negating = [line for line in unsure if book.negates(line.region.text)]
+    for chain, cut in zip(chained, found, strict=True):
+        negating += [
+            line for unit in cut if not unit.hits and book.negates(unit.text) for line in _members(chain, unit)
+        ]
+
+    def checked(chain: Sequence[Line], unit: Unit) -> Unit:
+        safe = book.negates(unit.text) or bool(unit.hits and unit.hits[0].phrase.kept)
+        beside = any(near(line, no) or no in chain for line in _members(chain, unit) for no in negating)
+        return unit if safe or not beside else replace(unit, hits=(), turned=True)
+
+    return [
+        (_members(chain, unit), unit)
+        for chain, cut in zip(chained, found, strict=True)
+        for unit in merged([checked(chain, unit) for unit in cut], book, parameters, ask)
+    ]
+
+
+def _members(chain: Sequence[Line], unit: Unit) -> Sequence[Line]:
+    return chain[unit.first : unit.first + len(unit.texts)]
 
 
 def _blocks(unit: Unit, told: Outcome, numbers: tuple[int, ...]) -> list[tuple[Block | None, str | None]]:
@@ -81,23 +113,24 @@ def _blocks(unit: Unit, told: Outcome, numbers: tuple[int, ...]) -> list[tuple[B
 
 def _region(
     case: Case[SignsParameters],
-    picture: Picture,
+    shown: tuple[int, Picture],
     line: tuple[Line, Line],
     told: Outcome,
     block: Block | None,
     share: str | None,
-    place: tuple[int, int],
+    order: int,
 ) -> Region:
+    """Put a region together from its line, the room that its translation has, and what was decided."""
     seen, room = line[0].region, line[1]
     overlay = Overlay(
         quad=room.region.quad,
         angle=room.angle,
         font_px=letter_height(room, share or seen.text),
-        palette=case.vision.palette(picture, seen.quad),
+        palette=case.vision.palette(shown[1], seen.quad),
     )
     return Region(
-        image=place[0],
-        order=place[1],
+        image=shown[0],
+        order=order,
         quad=seen.quad,
         text=seen.text,
         confidence=seen.confidence,

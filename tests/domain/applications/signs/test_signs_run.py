@@ -165,10 +165,70 @@ def test_lines_far_apart_are_not_one_phrase(desk, written):
 
 
 @pytest.mark.parametrize("above", ["NO", "DO NOT", "PROHIBIDO", "VIETATO"])
-def test_a_negation_that_no_phrase_accounts_for_leaves_its_neighbours_untranslated(desk, written, above):
-    result = desk.run((written(above, 0, 0, width=190), written("HOSPITAL", 0, 45)), target="de")
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"x": 0, "y": 0},
+        {"x": 0, "y": -70, "height": 90},
+        {"x": -170, "y": 45, "width": 120},
+        {"x": 0, "y": 0, "confidence": 0.2},
+    ],
+    ids=["above", "far larger", "beside", "hardly read"],
+)
+def test_a_negation_that_no_phrase_accounts_for_leaves_its_neighbours_untranslated(desk, written, above, place):
+    desk.languages = {"HOSPITAL": Language(code="en", score=0.9)}
+    desk.translations = {("HOSPITAL", "en", "de"): "Krankenhaus"}
 
-    assert [row[2] for row in told(result)] == ["untranslated"] * 2
+    result = desk.run((written(above, **place), written("HOSPITAL", 0, 45)), target="de")
+
+    assert {region.provenance.value for region in result.regions} == {"untranslated"}
+
+
+def test_a_negation_elsewhere_in_the_picture_turns_nothing(desk, written):
+    result = desk.run((written("NO", 0, 0), written("HOSPITAL", 0, 400)), target="de")
+
+    assert told(result)[1] == ("HOSPITAL", "KRANKENHAUS", "phrasebook")
+
+
+def test_words_side_by_side_are_one_phrase_and_keep_their_own_room(desk, written):
+    result = desk.run((written("NO", 0, 0, width=60), written("PARKING", 80, 0, width=200)), target="es")
+
+    assert [row[1] for row in told(result)] == ["PROHIBIDO", "APARCAR"]
+    assert all(region.overlay.quad == region.quad for region in result.regions)
+
+
+def test_a_model_gets_the_lines_of_a_sentence_together(desk, written):
+    desk.languages = {"NO ENTRY AFTER DARK": Language(code="en", score=0.9)}
+    desk.translations = {("NO ENTRY AFTER DARK", "en", "de"): "KEIN ZUTRITT NACH EINBRUCH DER DUNKELHEIT"}
+
+    result = desk.run((written("NO ENTRY AFTER", 0, 0), written("DARK", 60, 45, width=80)), target="de")
+
+    assert [row[2] for row in told(result)] == ["model", "model"]
+    assert result.regions[0].block.translation == "KEIN ZUTRITT NACH EINBRUCH DER DUNKELHEIT"
+    assert " ".join(row[1] for row in told(result)) == "KEIN ZUTRITT NACH EINBRUCH DER DUNKELHEIT"
+
+
+def test_lines_of_two_languages_are_not_one_sentence(desk, written):
+    desk.languages = {
+        "Pinsel und Farben": Language(code="de", score=0.95),
+        "Pennelli e colori": Language(code="it", score=0.95),
+    }
+    desk.translations = {
+        ("Pinsel und Farben", "de", "en"): "Brushes and paints",
+        ("Pennelli e colori", "it", "en"): "Paints and brushes",
+    }
+
+    result = desk.run((written("Pinsel und Farben", 0, 0), written("Pennelli e colori", 0, 45)))
+
+    assert [row[1] for row in told(result)] == ["Brushes and paints", "Paints and brushes"]
+
+
+def test_a_line_that_the_memory_has_is_not_drawn_into_a_sentence(desk, written):
+    desk.remembered = {("Zona SER", "es", "en"): "Pay zone"}
+
+    result = desk.run((written("Zona SER", 0, 0), written("Quux", 0, 45)))
+
+    assert told(result) == [("Zona SER", "Pay zone", "memory"), ("Quux", None, "untranslated")]
 
 
 def test_lines_that_were_read_unsurely_are_left_out_and_counted(desk, written):
