@@ -50,6 +50,11 @@ class Process:
         self.file("ready").write_text(f"{os.getpid()}\n", "ascii")
 
 
+def entitle(name: str, title: str = "") -> None:
+    """Give this process the title `sightline NAME …`. Called first thing, before what takes long to import."""
+    setproctitle.setproctitle(f"sightline {name} {title}".strip())
+
+
 @contextmanager
 def process(name: str, folder: Path, title: str = "") -> Iterator[Process]:
     """Take a number, set the title `sightline NAME …`, write the pid file; take it away at the end."""
@@ -61,7 +66,7 @@ def process(name: str, folder: Path, title: str = "") -> Iterator[Process]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            setproctitle.setproctitle(f"sightline {name} {title}".strip())
+            entitle(name, title)
             mine.file("ready").unlink(missing_ok=True)
             mine.file("pid").write_text(f"{os.getpid()}\n", "ascii")
             try:
@@ -95,5 +100,5 @@ def log_as_json(level: str = "INFO") -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for chatty in ("celery", "kombu", "httpx", "fsspec"):
+    for chatty in ("celery", "kombu", "httpx", "fsspec", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

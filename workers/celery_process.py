@@ -6,9 +6,11 @@ SIGTERM all mean one thing here: hear no more, end what runs, leave.
 
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
+from uuid import uuid4
 
 from celery import Celery
 from celery.worker import WorkController, state
@@ -46,7 +48,10 @@ def serve(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, stop)
-    consuming = threading.Thread(target=_consume, args=(app, queues, hostname, concurrency, stopping), daemon=True)
+    # A node's name must be its own: two of one name fight over RabbitMQ's exclusive reply queue, and neither consumes.
+    # Machines may share a host name (containers do), so a name of the process alone is not enough.
+    node = f"{name}-{uuid4().hex[:8]}@{socket.gethostname()}"
+    consuming = threading.Thread(target=_consume, args=(app, queues, node, concurrency, stopping), daemon=True)
     consuming.start()
     while consuming.is_alive() and not left.is_set():
         consuming.join(0.2)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from domain.errors import InvalidRequest
+from storage.processes import entitle
 from storage.settings import Settings, load_settings
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of a one-machine installation.")]
@@ -41,6 +42,7 @@ def worker(
 ) -> None:
     """Serve queues: hear, claim, run, commit."""
     settings = _with_broker(load_settings(data=data))
+    entitle("worker", queues)
     from workers.worker import run_worker
 
     run_worker(settings, [name.strip() for name in queues.split(",") if name.strip()])
@@ -49,6 +51,7 @@ def worker(
 def dispatch(data: Data = None) -> None:
     """Ring for queued jobs, reap lapsed leases, keep house. Needs no torch."""
     settings = _with_broker(load_settings(data=data))
+    entitle("dispatch")
     from workers.dispatcher import run_dispatcher
 
     run_dispatcher(settings)
@@ -57,6 +60,7 @@ def dispatch(data: Data = None) -> None:
 def intake(data: Data = None) -> None:
     """Take in jobs from Celery producers, for tenants that enabled it. Needs no torch."""
     settings = _with_broker(load_settings(data=data))
+    entitle("intake")
     from workers.intake import run_intake
 
     run_intake(settings)
@@ -69,6 +73,7 @@ def broker(
 ) -> None:
     """Run the broker of a one-machine installation on loopback."""
     settings = load_settings(data=data)
+    entitle("broker", f"127.0.0.1:{port}")
     from workers.broker import run_broker
 
     run_broker(settings.run_folder, port, stand_in=stand_in)

@@ -130,7 +130,7 @@ class _Worker:
         names = [f"{self.settings.queue_prefix}{name}" for name in self.queues]
         self.me.ready()
         log.info("serving", extra={"event": "worker.serving", "queues": self.queues})
-        serve(app, names, f"{self.me.label}@{socket.gethostname()}", leave=self._leave)
+        serve(app, names, self.me.label, leave=self._leave)
         log.info("left", extra={"event": "worker.left"})
         sys.stderr.flush()
         os._exit(0)  # Celery's loop and the job threads of what did not end in time must not hold the process
