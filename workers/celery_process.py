@@ -21,9 +21,7 @@ LEAVE_S = 3.0
 """How long Celery's own loop may take to end once nothing is left to do."""
 
 
-def serve(
-    app: Celery, queues: Sequence[str], hostname: str, *, leave: Callable[[], None], concurrency: int = 2
-) -> None:
+def serve(app: Celery, queues: Sequence[str], name: str, *, leave: Callable[[], None], concurrency: int = 2) -> None:
     """Consume until a signal comes; then call `leave` (in a thread) and return when it has, at the latest.
 
     Celery's loop may sit in a poll for some seconds after it was told to stop. Nothing depends on it by then: messages
