@@ -71,7 +71,8 @@ class Batcher:
         batch = self._next()
         if not others_may_join or self._full(batch):
             return now
-        return min(call.at for call in batch) + self.max_wait_s
+        # The oldest of all, not of this batch: one of another group must not wait for a more urgent one to ripen.
+        return min(call.at for call in self.waiting) + self.max_wait_s
 
     def urgency(self) -> tuple[float, int, float]:
         """Return the order of the most urgent call, by which models share a device."""
