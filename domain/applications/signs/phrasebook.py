@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import ne
 from pathlib import Path
 
 from domain.applications.signs.languages import PHRASEBOOK
@@ -125,6 +126,9 @@ class Phrasebook:
                 self._triples[triple].append(key)
         fixed = (word for patterns in self._exact.values() for pattern in patterns for word in pattern.literals)
         self.words = frozenset(fixed) | frozenset(word for pattern in self._slotted for word in pattern.literals)
+        self._by_length: dict[int, list[str]] = defaultdict(list)
+        for word in self.words:
+            self._by_length[len(word)].append(word)
         self._anchors = frozenset(word for pattern in self._slotted for word in pattern.literals)
 
     def lookup(self, text: str, languages: Iterable[str] = PHRASEBOOK) -> tuple[Hit, ...]:
@@ -180,7 +184,8 @@ class Phrasebook:
                 if known or (head == "{name}" and self._is_name(text, seen[:length])):
                     yield length, 0
         elif head.startswith("{name}"):
-            if _compound(seen[0].folded, head.removeprefix("{name}")) and text[seen[0].start].isupper():
+            word = seen[0].folded
+            if _compound(word, head.removeprefix("{name}")) and text[seen[0].start].isupper() and self._unknown(word):
                 yield 1, 0
         elif head[0].isalpha():
             cost = self._edits(seen[0].folded, head, company)
@@ -195,10 +200,15 @@ class Phrasebook:
             token.kind == "word"
             and len(token.folded) > 1
             and text[token.start].isupper()
-            and token.folded not in self.words
+            and self._unknown(token.folded)
             and not self._nearly_negates(token.folded)
             for token in proper
         )
+
+    def _unknown(self, word: str) -> bool:
+        """Say whether a word is neither in the book nor, from five letters on, one other letter away from it."""
+        like = self._by_length[len(word)] if len(word) >= 5 else ()
+        return word not in self.words and not any(sum(map(ne, word, other)) == 1 for other in like)
 
     def _nearly_negates(self, word: str) -> bool:
         return any(edits(word, no, 2 if len(no) > 7 else 1 if len(no) > 4 else 0) is not None for no in self.negations)
