@@ -29,6 +29,7 @@ class Notes:
         self._lock = threading.Lock()
         self._slots: dict[UUID, int] = {}
         self._free = list(range(SLOTS))
+        self._sealed = False
 
     def left_behind(self) -> tuple[UUID | None, frozenset[UUID]]:
         """Return the worker that wrote the file, and the jobs that it was busy with."""
@@ -46,7 +47,8 @@ class Notes:
     def noting(self, jobs: Sequence[UUID]) -> Iterator[None]:
         """Note jobs for as long as the block runs."""
         with self._lock:
-            mine = {job: self._free.pop() for job in jobs if job not in self._slots and self._free}
+            fresh = [] if self._sealed else [job for job in jobs if job not in self._slots]
+            mine = {job: self._free.pop() for job in fresh if self._free}
             self._slots |= mine
             for job, slot in mine.items():
                 self._write(slot, job.bytes)
@@ -60,8 +62,9 @@ class Notes:
                     del self._slots[job]
 
     def leave_only(self, jobs: Sequence[UUID]) -> None:
-        """Take out every note but those of these jobs: the others were only there when this process hung."""
+        """Take out every note but those of these jobs, and take no more: the others were only there when this hung."""
         with self._lock:
+            self._sealed = True  # other threads go on until the process has ended
             for job, slot in self._slots.items():
                 if job not in jobs:
                     self._write(slot, EMPTY)
