@@ -3,6 +3,7 @@
 from typing import Any
 
 from domain.requests import JobRequest
+from gateway.api.problems import Problem
 
 JOB_ID = "019b0c8e-6a51-7c13-9e0f-5d1f2a3b4c5d"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -92,9 +93,9 @@ def image_body() -> dict[str, Any]:
 
 
 def add_schemas(document: dict[str, Any]) -> None:
-    """Add the schemas of bodies that the endpoints read by themselves."""
-    template = "#/components/schemas/{model}"
-    schema = JobRequest.model_json_schema(ref_template=template)
+    """Add the schemas of what FastAPI does not see: bodies that the endpoints read by themselves, and problems."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(schema.pop("$defs", {}))
-    schemas["JobRequest"] = {**schema, "examples": [REQUEST, NAMED_REQUEST]}
+    for model, examples in ((JobRequest, [REQUEST, NAMED_REQUEST]), (Problem, [])):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = {**schema, **({"examples": examples} if examples else {})}

@@ -99,9 +99,7 @@ def answer(error: SightlineError) -> JSONResponse:
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI descriptions of the problems with which an endpoint may answer."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": content} for status in statuses
-    }
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def install(app: FastAPI) -> None:

@@ -52,10 +52,11 @@ def _decoded(data: bytes) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image in RGB; one of 16 bits or floats is stretched to what it uses, transparency lies on white."""
+    """Return an image in RGB: of 16 bits scaled, of floats stretched to what it uses, of transparency on white."""
     if image.mode.startswith(("I", "F")):
-        image = image.convert("F")
-        low, high = (float(bound) for bound in image.getextrema() if not isinstance(bound, tuple))
+        whole_range, image = image.mode.startswith("I;16"), image.convert("F")
+        extrema = (0, 65535) if whole_range else image.getextrema()
+        low, high = (float(bound) for bound in extrema if not isinstance(bound, tuple))
         scale = 255.0 / ((high - low) or 1.0)
         image = image.point(lambda value: value * scale - low * scale).convert("L")
     if image.has_transparency_data:
