@@ -164,6 +164,9 @@ def checkpoints(crew: Crew, look: Callable[[list[UUID]], dict[UUID, str]], closi
                 crew.stop(look(held))
         except Unavailable as error:
             log.warning("cancels cannot be seen", extra={"event": "cancels.unseen", "reason": str(error)})
+        except Exception:
+            # Without this thread no running job would ever hear of its cancel again.
+            log.exception("cancels cannot be seen", extra={"event": "cancels.unseen"})
 
 
 def watching(crew: Crew, look: Callable[[list[UUID]], dict[UUID, str]], closing: threading.Event) -> threading.Thread:

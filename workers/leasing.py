@@ -64,6 +64,9 @@ class LeaseKeeper:
                 self._once()
             except Unavailable as error:
                 log.warning("the lease was not renewed", extra={"event": "lease.not_renewed", "reason": str(error)})
+            except Exception:
+                # Without this thread the process would stay, hear doorbells and never run a job again.
+                log.exception("the lease was not renewed", extra={"event": "lease.not_renewed"})
 
     def _once(self) -> None:
         asked, lease = time.monotonic(), self.lease
