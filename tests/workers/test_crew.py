@@ -1,0 +1,272 @@
+"""The job threads: claiming as they come free, suspects alone, stragglers by themselves."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.errors import StorageUnavailable
+from domain.jobs import JobState
+from storage.claims import ClaimedJob, Outcome
+from workers import crew as crew_module
+from workers.committing import Finished
+from workers.crew import Crew, Links, watching
+from workers.hearing import Ears
+from workers.leasing import Lease
+
+SOON = 10.0
+
+
+@dataclass
+class Yard:
+    """Jobs that run until a test lets them end, and a record of what happened when."""
+
+    size: int = 2
+    lease: Lease = field(default_factory=lambda: Lease(uuid4(), monotonic() + 600))
+    suspects: set[UUID] = field(default_factory=set)
+    stale: set[UUID] = field(default_factory=set)
+    claims_fail: int = 0
+    started: list[UUID] = field(default_factory=list)
+    running: set[UUID] = field(default_factory=set)
+    together: dict[UUID, set[UUID]] = field(default_factory=dict)
+    """what else was running when a job started"""
+    ended: list[UUID] = field(default_factory=list)
+    stops: dict[UUID, str | None] = field(default_factory=dict)
+    crashes: set[UUID] = field(default_factory=set)
+    turns: int = 0
+
+    def __post_init__(self) -> None:
+        self.changed = threading.Condition()
+        self.may_end: set[UUID] = set()
+        self.all_may_end = False
+        self.ears = Ears()
+        self.crew = Crew(
+            self.size, self.ears, Links(lambda: self.lease, self.claim, self.perform, self.commit, self.turn)
+        )
+
+    def turn(self) -> None:
+        self.turns += 1
+
+    def claim(self, worker: UUID, ids: Sequence[UUID], suspects: bool) -> list[ClaimedJob]:
+        if self.claims_fail:
+            self.claims_fail -= 1
+            raise StorageUnavailable("gone")
+        taken = [one for one in ids if one not in self.stale and (one in self.suspects) == suspects]
+        return [ClaimedJob(one, 1, "acme", "inspection", "standard", {}, (), 0, suspects, None) for one in taken]
+
+    def perform(self, job: ClaimedJob, stopped: Callable[[], str | None]) -> Outcome | None:
+        with self.changed:
+            self.together[job.id] = set(self.running)
+            self.running.add(job.id)
+            self.started.append(job.id)
+            self.changed.notify_all()
+            while not (self.all_may_end or job.id in self.may_end or stopped()):
+                self.changed.wait(0.01)
+            self.stops[job.id] = stopped()
+            self.running.discard(job.id)
+            self.changed.notify_all()
+            if job.id in self.crashes:
+                raise RuntimeError("a job thread's own fault")
+        return None if self.stops[job.id] == "fenced" else Outcome(job, JobState.SUCCEEDED)
+
+    def commit(self, finished: Finished) -> None:
+        with self.changed:
+            self.ended.append(finished.outcome.job.id)
+            self.changed.notify_all()
+        self.crew.settled(finished.outcome.job)
+
+    def hear(self, *ids: UUID) -> None:
+        self.ears.hear([(one, "standard", one in self.suspects, None) for one in ids])
+
+    def let_end(self, *ids: UUID) -> None:
+        with self.changed:
+            self.may_end.update(ids)
+            self.changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, SOON)
+
+
+@pytest.fixture
+def yard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    """A crew of two that looks often."""
+    monkeypatch.setattr(crew_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(crew_module, "PAUSE_S", 0.02)
+    yard = Yard()
+    yard.crew.start()
+    yield yard
+    yard.all_may_end = True
+    yard.crew.drain(SOON)
+    yard.crew._pool.shutdown()
+
+
+def ids(count: int) -> list[UUID]:
+    return sorted(uuid4() for _ in range(count))
+
+
+def test_jobs_run_as_threads_come_free(yard: Yard) -> None:
+    # given three jobs and two threads
+    first, second, third = ids(3)
+    yard.hear(first, second, third)
+    yard.until(lambda: len(yard.started) == 2)
+    # when one ends
+    assert set(yard.crew.held()) == {first, second}
+    yard.let_end(first)
+    # then the third begins
+    yard.until(lambda: yard.started[2:] == [third])
+    assert yard.ended == [first]
+
+
+def test_a_straggler_does_not_idle_the_rest(yard: Yard) -> None:
+    # given a job that takes for ever
+    straggler, *others = ids(12)
+    yard.hear(straggler)
+    yard.until(lambda: yard.started == [straggler])
+    # when many others come
+    yard.hear(*others)
+    yard.let_end(*others)
+    # then all of them end beside it
+    yard.until(lambda: yard.ended == others)
+    assert set(yard.crew.held()) == {straggler}
+
+
+def test_a_suspect_runs_alone(yard: Yard) -> None:
+    # given a job that runs, and a suspect and another job that wait
+    first, suspect, last = ids(3)
+    yard.suspects.add(suspect)
+    yard.hear(first)
+    yard.until(lambda: yard.started == [first])
+    yard.hear(suspect, last)
+    # when the first ends
+    turns = yard.turns
+    while yard.turns < turns + 3:
+        threading.Event().wait(0.005)
+    assert yard.started == [first]
+    yard.let_end(first)
+    yard.until(lambda: yard.started[1:] == [suspect])
+    # then the suspect runs with nobody beside it, and nobody begins before it has ended
+    assert yard.together[suspect] == set()
+    turns = yard.turns
+    while yard.turns < turns + 3:
+        threading.Event().wait(0.005)
+    assert yard.running == {suspect}
+    yard.let_end(suspect)
+    yard.until(lambda: yard.started[2:] == [last])
+
+
+def test_stale_ids_are_let_go(yard: Yard) -> None:
+    # given ids of which one is stale
+    stale, good = ids(2)
+    yard.stale.add(stale)
+    yard.hear(stale, good)
+    # when they are claimed
+    yard.let_end(good)
+    yard.until(lambda: yard.ended == [good])
+    # then nothing is left of the other
+    assert stale not in yard.crew.held()
+    assert len(yard.ears) == 0
+
+
+def test_claims_wait_while_the_database_does_not_answer(yard: Yard) -> None:
+    # given a database that fails twice
+    yard.claims_fail = 2
+    (job,) = ids(1)
+    # when a job is heard
+    yard.hear(job)
+    yard.let_end(job)
+    # then it runs when the database is back
+    yard.until(lambda: yard.ended == [job])
+
+
+def test_nothing_is_claimed_under_a_lapsed_lease(yard: Yard) -> None:
+    # given a worker whose lease has lapsed by its own clock
+    yard.lease.until = monotonic() - 1
+    (job, later) = ids(2)
+    # when a job is heard
+    yard.hear(job)
+    while len(yard.ears):
+        threading.Event().wait(0.005)
+    # then it is not claimed; under a new lease what is heard runs
+    assert yard.started == []
+    yard.lease = Lease(uuid4(), monotonic() + 600)
+    yard.hear(later)
+    yard.until(lambda: yard.started == [later])
+
+
+def test_a_running_job_is_told_to_stop_with_its_reason(yard: Yard) -> None:
+    # given two running jobs
+    stopped, going = ids(2)
+    yard.hear(stopped, going)
+    yard.until(lambda: len(yard.started) == 2)
+    # when one is to stop
+    yard.crew.stop({stopped: "cancelled", uuid4(): "cancelled"})
+    # then it hears why, and the other goes on
+    yard.until(lambda: yard.ended == [stopped])
+    assert yard.stops == {stopped: "cancelled"}
+    assert set(yard.crew.held()) == {going}
+
+
+def test_jobs_of_a_lapsed_lease_stop_as_fenced_and_commit_nothing(yard: Yard) -> None:
+    # given a running job
+    (job,) = ids(1)
+    yard.hear(job)
+    yard.until(lambda: yard.started == [job])
+    # when its lease is fenced
+    yard.lease.fenced = True
+    yard.until(lambda: job in yard.stops)
+    # then it stops, says nothing, and its thread is free
+    assert yard.stops == {job: "fenced"}
+    assert yard.crew.drain(SOON)
+    assert yard.ended == []
+
+
+def test_a_fault_of_a_job_thread_frees_it(yard: Yard) -> None:
+    # given a job whose thread fails
+    (job,) = ids(1)
+    yard.crashes.add(job)
+    yard.hear(job)
+    # when it does
+    yard.let_end(job)
+    # then it is not held any more
+    yard.until(lambda: job in yard.stops)
+    assert yard.crew.drain(SOON)
+    assert yard.crew.held() == {}
+
+
+def test_draining_waits_for_what_runs_and_claims_no_more(yard: Yard) -> None:
+    # given a running job and one that is heard behind a full house
+    first, second, third = ids(3)
+    yard.hear(first, second, third)
+    yard.until(lambda: len(yard.started) == 2)
+    # when the crew drains with little time
+    assert not yard.crew.drain(0.05)
+    # then it says that something still runs; and with more time it ends, without the third
+    yard.let_end(first, second)
+    assert yard.crew.drain(SOON)
+    assert third not in yard.started
+    assert yard.ears.close() == [third]
+
+
+def test_cancels_are_seen_again_after_the_database_failed(yard: Yard) -> None:
+    # given a running job, and a database that fails in ways foreseen and not
+    (job,) = ids(1)
+    yard.hear(job)
+    yard.until(lambda: yard.started == [job])
+    failures: list[Exception] = [RuntimeError("the driver's own error"), StorageUnavailable("gone")]
+    closing = threading.Event()
+
+    def look(held: list[UUID]) -> dict[UUID, str]:
+        if failures:
+            raise failures.pop()
+        return dict.fromkeys(held, "superseded")
+
+    # when its worker looks for cancels
+    thread = watching(yard.crew, look, closing)
+    # then the job hears of it
+    yard.until(lambda: yard.stops == {job: "superseded"})
+    closing.set()
+    thread.join(SOON)
