@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
@@ -17,6 +18,9 @@ from sqlalchemy import Engine
 from migrations import upgrade
 from storage.session import connect
 from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.support.system import System
 
 POSTGRESQL = os.environ.get("SIGHTLINE_TEST_POSTGRESQL", "postgresql://root@127.0.0.1:5432/postgres")
 
@@ -104,6 +108,22 @@ def engine(database_url: str) -> Iterator[Engine]:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of an installation of its own, on each database."""
     return Settings(data=tmp_path / "data", database_url=database_url)
+
+
+PAIRS = [("sqlite", "embedded"), ("postgresql", "redis"), ("postgresql", "rabbitmq")]
+"""The pairings of database and broker that an operator would choose."""
+
+
+@pytest.fixture(params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["System"]:
+    """A system on each pairing, with leases of 3 s, nothing started but its broker."""
+    from tests.support.brokers import BROKERS
+    from tests.support.system import system
+
+    database, broker = request.param
+    url = request.getfixturevalue(f"{database}_url")
+    with BROKERS[broker](tmp_path) as there, system(url, there.url, tmp_path, there.prefix) as made:
+        yield made
 
 
 def rabbitmqctl(*arguments: str) -> None:

@@ -1,20 +1,20 @@
 """A model family without torch that does as the picture's first pixel tells it: the means of every fault drill.
 
 Red 0: one detection at once. 1: the same after `seconds`. 2: never returns. 3: aborts the process in native code.
-4: raises. It answers through exactly the path that real families use.
+4: raises. 5: says that memory ran out, which a retry could help. It answers through exactly the path that real families use.
 """
 
 import os
 import time
 from collections.abc import Sequence
 
-from domain.errors import ModelError
+from domain.errors import DeviceOutOfMemory, ModelError
 from domain.geometry import Box
 from domain.vision import Detection
 from workers.models.family import Ask, Prepared
 from workers.registry import ModelSpec
 
-QUICK, SLOW, HANG, ABORT, RAISE = range(5)
+QUICK, SLOW, HANG, ABORT, RAISE, STARVE = range(6)
 
 
 class Drill:
@@ -37,6 +37,8 @@ class Drill:
         orders = {prepared.payload[0] for prepared in batch}
         if RAISE in orders:
             raise ModelError("told to raise")
+        if STARVE in orders:
+            raise DeviceOutOfMemory("told to starve")
         if ABORT in orders:
             os.abort()
         if HANG in orders:
