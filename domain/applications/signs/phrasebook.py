@@ -6,6 +6,7 @@ edits that `spelling.word_edits` allows and no more than one in 17 letters, two 
 added nor dropped, so that no "no" is lost. A word of another phrase is never taken for a misread one.
 """
 
+import re
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,6 +67,8 @@ CONNECTORS = frozenset(
 LONGEST_NAME = 4
 SHARED_TRIPLES = 0.5
 """The share of a text's letter triples that a phrase must have for a closer look."""
+_ELISION = re.compile(r"\b([Dd])e (?=[AEIOUÀÂÉÈÊÎÔÛ])")
+"""French says "gare d'Avignon", not "gare de Avignon"."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,8 @@ class Pattern:
     language: str
     parts: tuple[str, ...]
     letters: int
-
-    @property
-    def literals(self) -> tuple[str, ...]:
-        """The words that must be there."""
-        return tuple(part for part in self.parts if part[0].isalpha())
+    literals: frozenset[str]
+    """the words that must be there"""
 
 
 Fit = tuple[int, dict[str, tuple[str, ...]]]
@@ -150,12 +150,11 @@ class Phrasebook:
     def _fill(self, text: str, seen: Sequence[Token]) -> Iterator[Hit]:
         """Try the phrases with slots."""
         words = {token.folded for token in seen if token.kind == "word"}
-        close = {
-            anchor for anchor in self._anchors for word in words if self._edits(word, anchor, len(text)) is not None
-        }
-        close |= {anchor for anchor in self._anchors if any(_compound(word, anchor) for word in words)}
+        close = words & self._anchors
+        for word in words - self.words:
+            close |= {anchor for anchor in self._anchors if word_edits(word, anchor, company=len(text)) is not None}
         for pattern in self._slotted:
-            if close.issuperset(pattern.literals):
+            if pattern.literals <= close:
                 fit = self._fit(text, seen, pattern.parts, pattern.letters)
                 if fit is not None:
                     yield _hit(pattern, fit)
@@ -256,7 +255,7 @@ def say(phrase: Phrase, language: str, slots: Mapping[str, Sequence[str]]) -> st
     for slot, other in (("{place}", "{name}"), ("{name}", "{place}")):
         for value in slots.get(slot, ()):
             text = text.replace(other, value, 1)
-    return text
+    return _ELISION.sub(r"\1'", text) if language == "fr" else text
 
 
 @cache
@@ -274,7 +273,9 @@ def _patterns(phrase: Phrase) -> Iterator[Pattern]:
     for language, wordings in phrase.wordings.items():
         for wording in wordings:
             parts = tuple(_parts(wording))
-            yield Pattern(phrase, language, parts, sum(len(part) for part in parts if part[0] != "{"))
+            letters = sum(len(part) for part in parts if part[0] != "{")
+            literals = frozenset(part for part in parts if part[0].isalpha())
+            yield Pattern(phrase, language, parts, letters, literals)
 
 
 def _parts(wording: str) -> Iterator[str]:

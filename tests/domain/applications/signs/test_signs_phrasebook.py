@@ -218,6 +218,12 @@ def test_a_name_stays_a_name_in_every_direction():
     assert say(phrase, "es", {"{place}": ("Lyon",)}) == "A Lyon"
 
 
+def test_french_elides_before_a_vowel(book):
+    (hit,) = book.lookup("Estación de Alicante")
+
+    assert say(hit.phrase, "fr", hit.slots) == "Gare d'Alicante"
+
+
 def test_a_lookup_takes_a_few_milliseconds(book):
     def cost(text: str) -> float:
         start = time.process_time()
