@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -155,9 +156,8 @@ def test_anything_but_one_picture_is_an_error(model):
 class Eyes:
     """The embedded models, asked one by one; no translation model, an empty memory."""
 
-    def __init__(self, pixels: np.ndarray, reader) -> None:
-        self.pixels, self.reader = pixels, reader
-        self.identifier = load(PROFILE.find(Capability.IDENTIFY))
+    def __init__(self, pixels: np.ndarray, reader, identifier) -> None:
+        self.pixels, self.reader, self.identifier = pixels, reader, identifier
 
     def read(self, picture, *, model=None):
         return read(self.reader, self.pixels)[0]
@@ -176,12 +176,17 @@ class Eyes:
         return None
 
 
-@pytest.mark.parametrize("sample", samples(APPLICATION), ids=lambda sample: sample.name)
-def test_each_sample_of_signs_ends_as_it_promises(model, sample):
-    import cv2
+@pytest.fixture(scope="module")
+def identifier():
+    loaded = load(PROFILE.find(Capability.IDENTIFY))
+    yield loaded
+    loaded.close()
 
+
+@pytest.mark.parametrize("sample", samples(APPLICATION), ids=lambda sample: sample.name)
+def test_each_sample_of_signs_ends_as_it_promises(model, identifier, sample):
     pixels = np.ascontiguousarray(cv2.imread(str(sample.images[0]))[:, :, ::-1])
-    eyes = Eyes(pixels, model)
+    eyes = Eyes(pixels, model, identifier)
     picture = Picture("0", pixels.shape[1], pixels.shape[0])
 
     result = APPLICATION.run(Case(APPLICATION.parse(sample.parameters), (picture,), eyes, eyes))
