@@ -60,7 +60,7 @@ def examine(data: bytes, limits: ImageLimits, name: str) -> ImageRef:
 def _header(data: bytes, limits: ImageLimits, name: str) -> tuple[str, int, int]:
     try:
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
-            _bound(image, limits, name)
+            bound(image, limits, name)
             kind = PACKED.get(image.format or "", image.format or "")
             image.verify()
             return kind, image.width, image.height
@@ -77,8 +77,8 @@ def _header(data: bytes, limits: ImageLimits, name: str) -> tuple[str, int, int]
         raise ImageUnreadable(f"{name} cannot be read: {_reason(error)}", image=name) from error
 
 
-def _bound(image: Image.Image, limits: ImageLimits, name: str) -> None:
-    """Raise where the header says more pixels or frames than the limits allow."""
+def bound(image: Image.Image, limits: ImageLimits, name: str) -> None:
+    """Raise ImageTooLarge where the header says more pixels or frames than the limits allow."""
     pixels = image.width * image.height
     if pixels <= 0:
         raise ImageUnreadable(f"{name} says that it is {image.width}x{image.height} pixels", image=name)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from domain.errors import ImageFormatRefused, ImageTooLarge, ImageUnreadable
+from domain.errors import ImageTooLarge, ImageUnreadable
 from domain.images import FORMATS, ImageLimits
+from storage.image_check import bound
 
 Pixels = npt.NDArray[np.uint8]
 """A picture as H × W × 3, RGB."""
@@ -29,20 +30,22 @@ class Decoded:
 def decode(data: bytes, limits: ImageLimits, name: str = "image") -> Decoded:
     """Decode an image.
 
-    Raises ImageUnreadable, ImageFormatRefused or ImageTooLarge, which name the image and why.
+    Raises ImageUnreadable or ImageTooLarge (pixels, frames), which name the image and why.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of is either bounded below or an error anyway
             with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
-                _bound(image, limits, name)
+                bound(image, limits, name)
                 orientation = image.getexif().get(ORIENTATION, 1)
                 upright = ImageOps.exif_transpose(image)
                 return Decoded(
                     np.array(_flat(upright), dtype=np.uint8), orientation if orientation in range(1, 9) else 1
                 )
-    except (ImageTooLarge, ImageFormatRefused):
+    except (ImageTooLarge, ImageUnreadable):
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit lies above ours and comes before it
+        raise ImageTooLarge(f"{name}: {error}; at most {limits.max_pixels} pixels are taken") from error
     except UnidentifiedImageError as error:
         raise ImageUnreadable(f"{name} is not an image in a format that is taken: {', '.join(FORMATS)}") from error
     except MemoryError:
@@ -50,13 +53,6 @@ def decode(data: bytes, limits: ImageLimits, name: str = "image") -> Decoded:
     except Exception as error:
         # Plug-ins raise OSError, SyntaxError, ValueError, struct.error and more for damaged files.
         raise ImageUnreadable(f"{name} is damaged or cut off: {error}") from error
-
-
-def _bound(image: Image.Image, limits: ImageLimits, name: str) -> None:
-    if image.format not in FORMATS:
-        raise ImageFormatRefused(f"{name} is {image.format}; taken are: {', '.join(FORMATS)}")
-    if image.width * image.height > limits.max_pixels:
-        raise ImageTooLarge(f"{name} is {image.width}x{image.height}; at most {limits.max_pixels} pixels are taken")
 
 
 def _flat(image: Image.Image) -> Image.Image:
