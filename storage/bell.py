@@ -7,7 +7,7 @@ import logging
 import time
 
 import psycopg
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Waiter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._listening: psycopg.Connection | None = None
+        self._watching: PoolProxiedConnection | None = None
         self._seen: int | None = None
 
     def wait(self, timeout_s: float) -> None:
@@ -41,6 +42,9 @@ class Waiter:
         if self._listening is not None:
             self._listening.close()
             self._listening = None
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
 
     def _wait_for_notify(self, timeout_s: float) -> None:
         try:
@@ -58,11 +62,14 @@ class Waiter:
 
     def _wait_for_write(self, timeout_s: float) -> None:
         until = time.monotonic() + timeout_s
-        with self._engine.execution_options(sightline_reads=True).connect() as connection:
-            while time.monotonic() < until:
-                # data_version differs when another connection has committed; per connection, so compare with its own.
-                version = connection.connection.cursor().execute("PRAGMA data_version").fetchone()[0]
-                if self._seen is None or version != self._seen:
-                    self._seen = version
-                    return
-                time.sleep(POLL_S)
+        if self._watching is None:
+            self._watching = self._engine.raw_connection()
+        cursor = self._watching.cursor()
+        while time.monotonic() < until:
+            # data_version differs when another connection has committed. It is comparable with an earlier one of the
+            # same connection only, so one is kept.
+            version = cursor.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._seen:
+                self._seen = version
+                return
+            time.sleep(POLL_S)

@@ -83,11 +83,14 @@ def up(
     data: Data = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where the gateway listens.")] = 8700,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    stand_in: Annotated[
+        bool, typer.Option("--stand-in", help="The stand-in broker, even where a redis-server is installed.")
+    ] = False,
 ) -> None:
     """Run everything on this machine. Ctrl-C drains and ends it."""
     from workers.installation import run_installation
 
-    run_installation(load_settings(data=data), port=port, workers=workers)
+    run_installation(load_settings(data=data), port=port, workers=workers, stand_in=stand_in)
 
 
 def _with_broker(settings: Settings) -> Settings:

@@ -15,7 +15,7 @@ from workers.supervisor import Supervisor, free_port, must_be_free, plan
 TENANT = "default"
 
 
-def run_installation(settings: Settings, *, port: int, workers: int) -> None:
+def run_installation(settings: Settings, *, port: int, workers: int, stand_in: bool = False) -> None:
     """Prepare the folder and run everything until a signal comes.
 
     Raises Unavailable where the port is taken.
@@ -34,7 +34,8 @@ def run_installation(settings: Settings, *, port: int, workers: int) -> None:
             changes["broker_url"] = f"redis://127.0.0.1:{broker_port}/0"
         here = settings.model_copy(update=changes)
         (settings.run_folder / "gateway.url").write_text(here.url, "utf-8")
-        children = plan(here, broker_port=broker_port, workers=workers, gateway_port=port)
+        broker = None if broker_port is None else ["broker", "--port", str(broker_port), *["--stand-in"] * stand_in]
+        children = plan(here, broker=broker, workers=workers, gateway_port=port)
         Supervisor(here, children).run(f"ready {here.url}")
 
 

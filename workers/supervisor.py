@@ -116,9 +116,12 @@ class Supervisor:
             self._end_all()
 
     def _end_all(self) -> None:
-        """End the producers of work first, the broker last."""
+        """End the workers first, the broker last."""
         for child in reversed(self.children):
             child.end(self.settings.drain_seconds + 15.0)
+        # A broker is another program by then, and leaves its pid file behind.
+        for path in self.settings.run_folder.glob("broker-*.pid"):
+            path.unlink()
 
     def _serving(self) -> bool:
         ready = {path.read_text("ascii").strip() for path in self.settings.run_folder.glob("*.ready")}
@@ -126,13 +129,13 @@ class Supervisor:
         return all(c.process is not None and str(c.process.pid) in ready for c in waits) and _answers(self.settings.url)
 
 
-def plan(settings: Settings, *, broker_port: int | None, workers: int, gateway_port: int) -> list[Child]:
+def plan(settings: Settings, *, broker: Sequence[str] | None, workers: int, gateway_port: int) -> list[Child]:
     """Return the processes of one machine, in the order in which they are started."""
     logs = settings.data / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     told: list[tuple[str, Sequence[str]]] = []
-    if broker_port is not None:
-        told.append(("broker", ["broker", "--port", str(broker_port)]))
+    if broker is not None:
+        told.append(("broker", broker))
     told += [("serve", ["serve", "--port", str(gateway_port)]), ("dispatch", ["dispatch"]), ("intake", ["intake"])]
     told += [("worker", ["worker"])] * workers
     return [Child(name, list(arguments), logs / f"{name}-{at}.log") for at, (name, arguments) in enumerate(told)]

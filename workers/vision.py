@@ -169,14 +169,16 @@ class JobVision:
 
     def _wait(self, resident: Resident, call: Call) -> Answered:
         answer = self.residency.device.ask(resident, call)
+        reason = None
         while True:
             try:
                 return answer.result(timeout=LOOK_EVERY_S)
             except NotYet:
-                if self.stopped() is not None:
+                reason = self.stopped()
+                if reason is not None:
                     self.residency.device.withdraw(resident, call)
             except CancelledError:
-                self.checkpoint()
+                raise RunStopped(reason or "fenced") from None
 
     def _record(
         self, capability: Capability, spec: ModelSpec, resident: Resident, call: Call, answered: Answered

@@ -1,7 +1,8 @@
 """A model family without torch that does as the picture's first pixel tells it: the means of every fault drill.
 
 Red 0: one detection at once. 1: the same after `seconds`. 2: never returns. 3: aborts the process in native code.
-4: raises. 5: says that memory ran out, which a retry could help. It answers through exactly the path that real families use.
+4: raises. 5: says that memory ran out, which a retry could help. It answers through exactly the path that real
+families use.
 """
 
 import os
