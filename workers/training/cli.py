@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,7 @@ def train_yolo(  # noqa: PLR0913  (each is an option of the command)
     side: Annotated[int, typer.Option(min=64, help="Side of the square it works on; a multiple of 32.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per step.")] = 8,
     architecture: Annotated[str, typer.Option(help="An architecture that ultralytics ships.")] = "yolo11n-seg.yaml",
+    rate: Annotated[float, typer.Option(min=0, help="The highest learning rate; lower it to train on.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     start: Annotated[Path | None, typer.Option(help="A .pt file to begin with instead of random weights.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the weights; runs/NAME.pt if not given.")] = None,
@@ -68,7 +70,8 @@ def train_yolo(  # noqa: PLR0913  (each is an option of the command)
         from workers.models.yolo import Plan, Progress
         from workers.training.yolo import profile_row, train
 
-        plan = Plan(minutes=minutes, side=side, batch=batch, architecture=architecture, seed=seed, start=start)
+        shape = Plan(minutes=minutes, side=side, batch=batch, architecture=architecture)
+        plan = replace(shape, rate=rate, seed=seed, start=start)
         with _bar(f"training {name}", 100) as (_, place):
 
             def report(progress: Progress) -> None:

@@ -112,6 +112,9 @@ def read(folder: Path) -> Dataset:
     for item in content.annotations:
         if item.image_id not in images or item.category_id not in classes:
             raise InvalidRequest(f"{path}: annotation {item.id} names image {item.image_id}, class {item.category_id}")
+    for kind in (content.images, content.annotations, content.categories):
+        if len({item.id for item in kind}) < len(kind):
+            raise InvalidRequest(f"{path} gives one id to several {type(kind[0]).__name__}s; ids must differ")
     if not content.images or not content.categories:
         raise InvalidRequest(f"{path} holds no images or no categories")
     return Dataset(folder, content)
@@ -156,10 +159,11 @@ def write_drawn(
     with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for image, found in pool.map(one, range(seed, seed + count), chunksize=16):
             images.append(image)
-            objects.extend({"id": len(objects) + index, **item} for index, item in enumerate(found, start=1))
+            objects.extend(found)
             advance()
     categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, start=1)]
-    content = {"images": images, "annotations": objects, "categories": categories}
+    numbered = [{"id": index, **item} for index, item in enumerate(objects, start=1)]
+    content = {"images": images, "annotations": numbered, "categories": categories}
     (out / ANNOTATIONS).write_text(json.dumps(content), "utf-8")
     return read(out)
 
