@@ -5,6 +5,7 @@ What it does not cover is never drawn as empty boxes: `printable` says so with q
 leave a sign as it is.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,9 +56,8 @@ def cut(text: str, size: int, width: float) -> str:
     """Return the text, ended by dots where it is wider than so many pixels."""
     if font(size).getlength(text) <= width:
         return text
-    while text and font(size).getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+    fits = bisect_right(range(1, len(text)), width, key=lambda length: font(size).getlength(f"{text[:length]}…"))
+    return f"{text[:fits].rstrip()}…"
 
 
 def fit(text: str, size: int, width: float, height: float) -> Fitted:

@@ -12,6 +12,8 @@ from storage.session import write
 from storage.tables import jobs
 from tests.gateway.sending import picture, rows
 
+pytestmark = pytest.mark.service
+
 
 def lines(*told: object) -> bytes:
     return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in told)

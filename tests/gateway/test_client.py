@@ -28,6 +28,8 @@ from storage import feed, tenants
 from storage.session import Connection, write
 from tests.gateway.sending import finish, make_key, picture
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 def photograph(tmp_path: Path) -> Path:

@@ -19,6 +19,8 @@ from storage.session import read
 from storage.settings import Settings
 from tests.gateway.sending import finish, make_key, picture
 
+pytestmark = pytest.mark.service
+
 ADDRESS_FILE = "gateway.url"
 
 

@@ -99,7 +99,10 @@ def test_text_fills_its_quad_and_stays_within_it() -> None:
     image = drawn(plain(), painted("Keep exit clear", place, angle=20))
     # then the quad is white with black letters, and outside nothing changed
     inside = [
-        pixel for x in range(700) for y in range(500) if place.contains((x, y)) and (pixel := image.getpixel((x, y)))
+        pixel
+        for x in range(0, 700, 3)
+        for y in range(0, 500, 3)
+        if place.contains((x, y)) and (pixel := image.getpixel((x, y)))
     ]
     light = sum(near(pixel, (255, 255, 255), 40) for pixel in inside) / len(inside)
     dark = sum(near(pixel, (0, 0, 0), 60) for pixel in inside) / len(inside)

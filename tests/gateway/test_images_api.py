@@ -14,6 +14,8 @@ from domain.access import Scope
 from storage.tables import images
 from tests.gateway.sending import picture, rows
 
+pytestmark = pytest.mark.service
+
 
 def test_an_image_is_kept_and_given_back_byte_for_byte(client: TestClient) -> None:
     # given a picture

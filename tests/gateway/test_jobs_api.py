@@ -15,6 +15,8 @@ from storage.settings import Settings
 from storage.tables import images, jobs
 from tests.gateway.sending import make_key, picture, rows, send
 
+pytestmark = pytest.mark.service
+
 PROBLEM = "application/problem+json"
 
 

@@ -15,6 +15,8 @@ from storage.session import read
 from storage.settings import Settings
 from tests.gateway.sending import finish, make_key, picture, send
 
+pytestmark = pytest.mark.service
+
 
 def test_a_gateway_that_can_serve_says_so(gateway: TestClient) -> None:
     assert gateway.get("/healthz").json() == {"status": "ok"}

@@ -3,6 +3,7 @@
 import io
 from uuid import UUID
 
+import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import Engine
@@ -11,6 +12,8 @@ from storage import artifacts
 from storage.session import read
 from storage.tables import artifacts as table
 from tests.gateway.sending import finish, picture, rows, send
+
+pytestmark = pytest.mark.service
 
 
 def test_an_overlay_is_drawn_once_and_kept(client: TestClient, engine: Engine) -> None:
