@@ -199,6 +199,12 @@ def replay(connection: Connection, tenant: str, job_id: UUID) -> JobView:
     return get(connection, tenant, job_id)
 
 
+def ended(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of the jobs have ended."""
+    rows = connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(ids)))
+    return {row.id for row in rows if JobState(row.state).ended}
+
+
 def superseded_or_cancelled(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
     """Say which of the running jobs should stop: `cancelled` or `superseded`."""
     newer = (

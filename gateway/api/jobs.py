@@ -1,7 +1,5 @@
 """Jobs: hand in, look, list, cancel, replay, read the result and the picture of it."""
 
-import asyncio
-import time
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +10,7 @@ from domain.jobs import JobState, Lane
 from gateway.api.access import Reader, Submitter
 from gateway.api.examples import JOB, submission_body
 from gateway.api.problems import responses
-from gateway.api.resources import Resources, Served
+from gateway.api.resources import Served
 from gateway.api.submissions import accept, parse_key, parse_submission
 from gateway.overlays import overlay
 from storage import jobs
@@ -21,8 +19,6 @@ from storage.jobs import JobView, ResultView
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 MAX_WAIT_S = 30.0
-FIRST_LOOK_S = 0.02
-LAST_LOOK_S = 0.25
 
 _EXAMPLE = {"content": {"application/json": {"example": JOB}}}
 
@@ -69,7 +65,9 @@ async def submit(
     response.headers["Location"] = f"/v1/jobs/{done.job_id}"
     if not done.created:
         response.headers["Idempotency-Replayed"] = "true"
-    job = await _ended(served, who.tenant, done.job_id, wait)
+    if wait:
+        await served.waiting.wait(done.job_id, wait)
+    job = await served.read(jobs.get, who.tenant, done.job_id)
     response.status_code = 200 if wait and job.state.ended else 202
     return job
 
@@ -135,15 +133,3 @@ async def overlay_png(
     """Return one of the job's images with the result drawn over it. It is drawn once and kept."""
     png = await overlay(served, who.tenant, job_id, image)
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
-
-
-async def _ended(served: Resources, tenant: str, job_id: UUID, wait_s: float) -> JobView:
-    """Return the job once it has ended or the time is up; each look is short, and no thread is held between them."""
-    until, pause = time.monotonic() + wait_s, FIRST_LOOK_S
-    while True:
-        job = await served.read(jobs.get, tenant, job_id)
-        left = until - time.monotonic()
-        if job.state.ended or left <= 0:
-            return job
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, LAST_LOOK_S)

@@ -9,6 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
 from gateway.api.key_cache import KeyCache
+from gateway.api.waiting import WaitingRoom
 from storage.image_store import ImageStore
 from storage.session import Engine, read, write
 from storage.settings import Settings
@@ -28,6 +29,10 @@ class Resources:
     store: ImageStore
     keys: KeyCache
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
+    waiting: WaitingRoom = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "waiting", WaitingRoom(self.engine, self.threads))
 
     async def read(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:  # noqa: ANN401
         """Run `work(connection, ...)` in a transaction that only reads, in a thread."""
