@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,9 @@ FRESH_S = 3600.0
 """An object that is already there is renewed when it is older, so that a sweep takes it for young."""
 
 UNFINISHED = ".unfinished-"
+
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+"""The first level of the store."""
 
 
 class StoredFile(NamedTuple):
@@ -95,17 +98,15 @@ class ImageStore:
             except FileNotFoundError:
                 return
 
-    def files(self) -> Iterator[StoredFile]:
-        """Yield every file, unfinished ones included, one first-level folder at a time."""
+    def files(self, folders: Iterable[str] = FOLDERS) -> Iterator[StoredFile]:
+        """Yield the files of first-level folders, unfinished ones included."""
         with _typed_errors(self.url):
-            try:
-                folders = [
-                    entry["name"] for entry in self._fs.ls(self._root, detail=True) if entry["type"] == "directory"
-                ]
-            except FileNotFoundError:
-                return
             for folder in folders:
-                for path, told in self._fs.find(folder, detail=True).items():
+                try:
+                    found = self._fs.find(f"{self._root}/{folder}", detail=True)
+                except FileNotFoundError:
+                    continue
+                for path, told in found.items():
                     yield StoredFile(path.removeprefix(f"{self._root}/"), _modified(told))
 
     def _path(self, sha256: str) -> str:

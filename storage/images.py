@@ -5,7 +5,7 @@ rows first, files second. The race between the two is closed in `_claim_file`.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,13 +16,16 @@ from domain.errors import NotFound
 from domain.images import ImageRef
 from storage.clock import moment
 from storage.image_check import examine
-from storage.image_store import ImageStore, StoredFile
+from storage.image_store import FOLDERS, ImageStore, name_of
 from storage.session import read, write
 from storage.tables import artifacts, images, job_images, jobs
 
 __all__ = ["ImageStore", "Swept", "adopt", "examine", "keep", "keep_file", "owned", "sweep"]
 
 CHUNK = 500
+
+TURN_S = 600
+"""How long a folder of the store has its turn to be searched for abandoned files."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +81,31 @@ def owned(connection: Connection, tenant: str, sha256: str) -> ImageRef:
     return _ref(row)
 
 
-def sweep(engine: Engine, store: ImageStore, older_than_s: float) -> Swept:
-    """Remove ownership rows that no job of the tenant names after that age, then files of that age that no row names.
+def sweep(engine: Engine, store: ImageStore, older_than_s: float, folders: Iterable[str] | None = None) -> Swept:
+    """Remove images that no job of their owner names after that age: rows, and files that no row names any more.
+
+    Files that lost their last row go at once. Files that never got one (their process died in between) are looked for
+    in the given folders of the store; left out, in the one whose turn it is, so that a call stays short however large
+    the store is: called every ten minutes, it has gone round in two days.
 
     Raises StorageUnavailable.
     """
-    rows = files = 0
+    before, rows, files = time.time() - older_than_s, 0, 0
     while forgotten := write(engine, _forget_unnamed, older_than_s):
-        rows += forgotten
-    found = iter(store.files())
+        rows += len(forgotten)
+        files += sum(write(engine, _remove, store, name_of(sha256), before) for sha256 in sorted(set(forgotten)))
+    if folders is None:
+        folders = (FOLDERS[int(time.time() // TURN_S) % len(FOLDERS)],)
+    found = store.files(folders)
     while chunk := list(islice(found, CHUNK)):
-        before = time.time() - older_than_s
-        old = [file for file in chunk if file.modified < before]
-        named = read(engine, _named, [_sha256(file) for file in old]) if old else set()
-        files += sum(write(engine, _remove, store, file, before) for file in old if _sha256(file) not in named)
+        old = [file.name for file in chunk if file.modified < before]
+        named = read(engine, _named, [_sha256(name) for name in old]) if old else set()
+        files += sum(write(engine, _remove, store, name, before) for name in old if _sha256(name) not in named)
     return Swept(rows, files)
 
 
-def _forget_unnamed(connection: Connection, older_than_s: float) -> int:
-    """Remove some old rows that no job of their tenant names; return how many.
+def _forget_unnamed(connection: Connection, older_than_s: float) -> list[str]:
+    """Remove some old rows that no job of their tenant names; return the images' names.
 
     In two statements: a submission holds the rows that it names until its commit, and the first statement waits for it.
     The second then sees what was committed meanwhile; alone, it would judge by a snapshot from before its wait.
@@ -110,7 +119,10 @@ def _forget_unnamed(connection: Connection, older_than_s: float) -> int:
     key = (images.c.tenant, images.c.sha256)
     some = select(*key).where(*unnamed).order_by(*key).limit(CHUNK).with_for_update(of=images)
     found = [tuple(row) for row in connection.execute(some)]
-    return connection.execute(delete(images).where(tuple_(*key).in_(found), *unnamed)).rowcount if found else 0
+    if not found:
+        return []
+    gone = delete(images).where(tuple_(*key).in_(found), *unnamed).returning(images.c.sha256)
+    return list(connection.execute(gone).scalars())
 
 
 def _named(connection: Connection, names: Sequence[str]) -> set[str]:
@@ -119,16 +131,16 @@ def _named(connection: Connection, names: Sequence[str]) -> set[str]:
     return set(connection.execute(union(by_row, by_artifact)).scalars())
 
 
-def _remove(connection: Connection, store: ImageStore, file: StoredFile, before: float) -> int:
-    """Remove a file unless somebody has come to want it since it was listed."""
-    sha256 = _sha256(file)
+def _remove(connection: Connection, store: ImageStore, name: str, before: float) -> int:
+    """Remove an old file unless somebody names it or wants it again since it was seen; return how many it were."""
+    sha256 = _sha256(name)
     _claim_file(connection, sha256)
     if _named(connection, [sha256]):
         return 0
-    modified = store.modified(file.name)
+    modified = store.modified(name)
     if modified is None or modified >= before:
         return 0  # put again a moment ago, by somebody who will claim it next
-    store.remove(file.name)
+    store.remove(name)
     return 1
 
 
@@ -145,8 +157,8 @@ def _claim_file(connection: Connection, sha256: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
-def _sha256(file: StoredFile) -> str:
-    return file.name.rpartition("/")[2]
+def _sha256(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _ref(row: Row[tuple[object, ...]]) -> ImageRef:

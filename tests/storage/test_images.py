@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,8 +14,8 @@ from domain.errors import NotFound
 from domain.images import ImageLimits
 from storage import artifacts
 from storage.clock import moment
-from storage.image_store import UNFINISHED, ImageStore, StoredFile, name_of
-from storage.images import Swept, _remove, adopt, examine, keep, keep_file, owned, sweep
+from storage.image_store import FOLDERS, UNFINISHED, ImageStore, StoredFile, name_of
+from storage.images import TURN_S, Swept, _remove, adopt, examine, keep, keep_file, owned, sweep
 from storage.session import read, write
 from storage.tables import images, job_images, jobs
 from tests.gateway.sending import picture
@@ -106,7 +106,7 @@ def test_the_sweep_removes_what_nobody_names_once_it_is_old(
     forgotten, used, young = kept(1, age_s=2 * DAY), kept(2, age_s=2 * DAY), kept(3)
     name_in_job(engine, used)
     # when what is older than a day is swept
-    swept = sweep(engine, store, DAY)
+    swept = sweep(engine, store, DAY, FOLDERS)
     # then only the first is gone, row and file
     assert swept == Swept(rows=1, files=1)
     assert not store.has(forgotten)
@@ -123,7 +123,7 @@ def test_a_file_stays_while_any_tenant_names_it(engine: Engine, store: ImageStor
     age(engine, store, sha256, 2 * DAY)
     name_in_job(engine, sha256, "rival")
     # when the sweep comes
-    swept = sweep(engine, store, DAY)
+    swept = sweep(engine, store, DAY, FOLDERS)
     # then the row of the one is gone, the file is not
     assert swept == Swept(rows=1, files=0)
     assert store.has(sha256)
@@ -139,7 +139,7 @@ def test_artifacts_are_not_swept(engine: Engine, store: ImageStore) -> None:
     age(engine, store, sha256, 2 * DAY)
     # when the sweep comes
     # then it stays
-    assert sweep(engine, store, DAY) == Swept(0, 0)
+    assert sweep(engine, store, DAY, FOLDERS) == Swept(0, 0)
     assert store.has(sha256)
 
 
@@ -152,7 +152,7 @@ def test_unfinished_files_of_a_dead_process_are_swept(
     left.write_bytes(b"half")
     os.utime(left, (0, 0))
     # when the sweep comes
-    swept = sweep(engine, store, DAY)
+    swept = sweep(engine, store, DAY, FOLDERS)
     # then it is gone
     assert swept == Swept(0, 1)
     assert not left.exists()
@@ -161,8 +161,8 @@ def test_unfinished_files_of_a_dead_process_are_swept(
 class FinishedOnly(ImageStore):
     """A store that does not tell of files that are being written: to a sweep of no age they would look abandoned."""
 
-    def files(self) -> Iterator[StoredFile]:
-        return (file for file in super().files() if UNFINISHED not in file.name)
+    def files(self, folders: Iterable[str] = FOLDERS) -> Iterator[StoredFile]:
+        return (file for file in super().files(folders) if UNFINISHED not in file.name)
 
 
 def test_an_upload_that_meets_the_sweep_is_never_left_without_its_bytes(engine: Engine, store: ImageStore) -> None:
@@ -174,7 +174,7 @@ def test_an_upload_that_meets_the_sweep_is_never_left_without_its_bytes(engine: 
     def sweeping() -> None:
         while not stop.is_set():
             try:
-                removed.append(sweep(engine, FinishedOnly(store.url), -1.0).files)
+                removed.append(sweep(engine, FinishedOnly(store.url), -1.0, FOLDERS).files)
             except Exception as error:
                 failed.append(error)
                 return
@@ -208,7 +208,25 @@ def test_a_row_that_was_written_while_the_sweep_looked_keeps_its_file(engine: En
     (listed,) = store.files()
     # when an upload of the same bytes names it before the sweep removes it
     keep(engine, store, "acme", data, ref)
-    gone = write(engine, _remove, store, listed, time.time() + 60)
+    gone = write(engine, _remove, store, listed.name, time.time() + 60)
     # then the sweep sees the row
     assert gone == 0
     assert store.has(ref.sha256)
+
+
+def test_a_sweep_searches_one_folder_at_its_turn_and_still_removes_what_lost_its_rows(
+    engine: Engine, store: ImageStore, kept: Callable[..., str]
+) -> None:
+    # given an old image that nobody names, and an abandoned file in a folder whose turn it is not
+    forgotten = kept(1, age_s=2 * DAY)
+    now = FOLDERS[int(time.time() // TURN_S) % len(FOLDERS)]
+    other = Path(store.url) / ("00" if now != "00" else "80") / "00" / ".unfinished-1"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"half")
+    os.utime(other, (0, 0))
+    # when a sweep comes as the dispatcher calls it
+    swept = sweep(engine, store, DAY)
+    # then the first is gone, row and file, and the other waits for its turn
+    assert swept == Swept(rows=1, files=1)
+    assert not store.has(forgotten)
+    assert other.exists()
