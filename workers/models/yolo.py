@@ -38,6 +38,7 @@ from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel, SegmentationModel, torch_safe_load  # noqa: E402
 from ultralytics.utils import SETTINGS  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
+from ultralytics.utils.ops import crop_mask  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA, intersect_dicts  # noqa: E402
 
 from domain.errors import DeviceOutOfMemory, InvalidRequest, ModelError, ModelUnavailable  # noqa: E402
@@ -54,6 +55,8 @@ SETTINGS.update(sync=False)
 MIN_SCORE = 0.25
 OVERLAP = 0.6
 """Of two boxes of one class that overlap by more (IoU), the weaker one is dropped, unless the options say otherwise."""
+MASK_OVERLAP = 0.5
+"""The same for masks, as a share of the smaller one."""
 MOST_DETECTIONS = 300
 REVISION_DIGITS = 16
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
@@ -200,19 +203,37 @@ class Yolo:
 
     def _answer(self, call: _Call, rows: torch.Tensor, prototypes: torch.Tensor | None) -> tuple[Detection, ...]:
         """Turn one picture's rows into detections in the picture's own pixels."""
-        rows = rows[rows[:, 4] >= call.min_score]
         fields: Sequence[npt.NDArray[np.float32] | None] = [None] * len(rows)
         if prototypes is not None and len(rows):
             logits = torch.einsum("nk,khw->nhw", rows[:, 6:], prototypes.float())
-            fields = list(logits.cpu().numpy())
+            distinct = _distinct(logits > 0, rows, self._side)
+            rows, fields = rows[distinct], list(logits[distinct].cpu().numpy())
         answers = []
         for row, logit in zip(rows[:, :6].cpu().tolist(), fields, strict=True):
+            if row[4] < call.min_score:  # wanted by another call of the batch; rows come best first
+                break
             box = _in_picture(row[:4], call.fit)
             if box.area > 0:  # otherwise it lies in the padding
                 mask = None if logit is None else _mask(logit, box, call.fit)
                 label = self.classes[int(row[5])]
                 answers.append(Detection(label=label, score=min(row[4], 1.0), box=box, mask=mask))
         return tuple(answers)
+
+
+def _distinct(masks: torch.Tensor, rows: torch.Tensor, side: int) -> torch.Tensor:
+    """Say which rows are not a piece of a better row's object: same class, and most of the smaller mask shared.
+
+    Boxes do not tell this: those of two halves of one diagonal scratch hardly overlap, nor do they with the whole's.
+    """
+    inside = crop_mask(masks.float(), rows[:, :4] * masks.shape[-1] / side).flatten(1)
+    areas = inside.sum(dim=1)
+    shared = inside @ inside.T / torch.minimum(areas[:, None], areas[None]).clamp(min=1)
+    rival = ((shared > MASK_OVERLAP) & (rows[:, 5, None] == rows[None, :, 5])).cpu().numpy()
+    kept: list[int] = []
+    for index in range(len(rows)):  # best first
+        if not rival[index, kept].any():
+            kept.append(index)
+    return torch.tensor(kept, device=rows.device)
 
 
 def _in_picture(xyxy: Sequence[float], fit: Fit) -> Box:

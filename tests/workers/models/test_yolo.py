@@ -121,9 +121,12 @@ def test_a_clean_surface_raises_no_alarm(model: Model) -> None:
 def test_each_call_of_a_batch_has_its_own_least_score(model: Model) -> None:
     pixels = draw(8_200, defects=4).pixels
 
-    low, high = model.run([model.prepare(detect(pixels, 0.01)), model.prepare(detect(pixels, 0.6))])
+    (everything,) = model.run([model.prepare(detect(pixels, 0.01))])
+    between = (everything[0].score + everything[-1].score) / 2
 
-    assert high == tuple(one for one in low if one.score >= 0.6)
+    low, high = model.run([model.prepare(detect(pixels, 0.01)), model.prepare(detect(pixels, between))])
+
+    assert high == tuple(one for one in low if one.score >= between)
     assert len(low) > len(high) > 0
 
 
@@ -137,6 +140,24 @@ def test_a_picture_and_its_enlargement_give_the_same_places(model: Model) -> Non
     for one, other in zip(small, large, strict=True):
         half = type(other.box)(**{key: value / 2 for key, value in other.box.model_dump().items()})
         assert iou(one.box, half) > 0.9
+
+
+def test_a_piece_of_what_was_found_is_not_found_again_but_a_neighbour_is() -> None:
+    import torch
+
+    from workers.models.yolo import _distinct
+
+    masks = torch.zeros(4, 16, 16, dtype=torch.bool)
+    for step in range(16):
+        masks[0, step, step] = True  # a diagonal scratch
+    masks[1], masks[2] = masks[0], masks[0]
+    masks[3, 0, 4:] = True
+    boxes = [[0, 0, 64, 64], [0, 0, 28, 28], [0, 0, 28, 28], [16, 0, 64, 4]]  # whole, half, half as another class
+    rows = torch.tensor(
+        [[*box, 0.9 - 0.1 * k, label] for k, (box, label) in enumerate(zip(boxes, [0, 0, 1, 0], strict=True))]
+    )
+
+    assert _distinct(masks, rows, side=64).tolist() == [0, 2, 3]
 
 
 def test_it_knows_the_classes_it_was_trained_on(model: Model) -> None:

@@ -21,6 +21,7 @@ def drawn(tmp_path: Path) -> Dataset:
 def test_a_drawn_data_set_holds_the_masks_that_were_drawn(drawn: Dataset) -> None:
     again = read(drawn.folder)
 
+    assert [item.id for item in again.content.annotations] == list(range(1, len(again.content.annotations) + 1))
     assert again.classes == CLASSES
     for image, objects in again.pairs():
         surface = draw(image.id, size=(64, 96))
@@ -95,6 +96,14 @@ def test_polygons_and_bare_boxes_are_read_as_masks(tmp_path: Path) -> None:
                 "categories": [{"id": 1, "name": "x"}],
             },
             "annotation 5 names image 2",
+        ),
+        (
+            {
+                "images": [{"id": 1, "file_name": name, "width": 1, "height": 1} for name in "ab"],
+                "annotations": [],
+                "categories": [{"id": 1, "name": "x"}],
+            },
+            "one id to several CocoImages",
         ),
     ],
 )
