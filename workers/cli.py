@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain.errors import InvalidRequest
+from domain.errors import InvalidRequest, ModelUnavailable
 from storage.processes import entitle
 from storage.settings import Settings, load_settings
 
@@ -43,7 +43,10 @@ def worker(
     """Serve queues: hear, claim, run, commit."""
     settings = _with_broker(load_settings(data=data))
     entitle("worker", queues)
-    from workers.worker import run_worker
+    try:
+        from workers.worker import run_worker
+    except ImportError as error:
+        raise ModelUnavailable(f"a worker needs the extra `worker` (pip install 'sightline[worker]'): {error}") from error
 
     run_worker(settings, [name.strip() for name in queues.split(",") if name.strip()])
 
