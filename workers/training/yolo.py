@@ -16,7 +16,7 @@ from workers.training.batches import batches
 from workers.training.coco import Dataset
 
 REVISION_DIGITS = 16
-LICENCE = "Apache-2.0 weights, trained with AGPL-3.0 software"
+LICENCE = "trained with AGPL-3.0 software; see Licences in the README"
 
 
 class Trained(BaseModel):
