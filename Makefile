@@ -23,7 +23,7 @@ test: install
 
 # What needs no server, no process and no model.
 unit: install
-	$(BIN)/python -m pytest -q -m unit
+	$(BIN)/python -m pytest -q -m unit -n auto
 
 check: install
 	$(BIN)/ruff check .
