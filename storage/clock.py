@@ -43,7 +43,8 @@ class moment(ColumnElement[datetime]):  # noqa: N801  (reads as a SQL function)
 
 @compiles(moment, "postgresql")
 def _on_postgresql(element: moment, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
-    return f"(clock_timestamp() + make_interval(secs => {compiler.process(element.seconds, **options)}))"
+    # As a subquery it is asked once for a statement, not for each row, and so an index can be searched by it.
+    return f"(SELECT clock_timestamp() + make_interval(secs => {compiler.process(element.seconds, **options)}))"
 
 
 @compiles(moment, "sqlite")

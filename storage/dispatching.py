@@ -87,7 +87,7 @@ def forget_lost_doorbells(connection: Connection, queue: Queue, after_s: float, 
             in_state(JobState.QUEUED),
             jobs.c.rung_at < moment(-after_s),
         )
-        .order_by(jobs.c.id)
+        .order_by(jobs.c.rung_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
