@@ -20,7 +20,7 @@ TENANTS = ("acme", "bolt", "cord", "dyne", "echo")
 QUEUES = tuple(f"{name}.{lane}" for name in ("inspection", "signs") for lane in ("interactive", "standard", "bulk"))
 ENDS = ("succeeded",) * 14 + ("failed", "cancelled", "expired", "superseded", "dead", "succeeded")
 UNRUNG, RUNG, RUNNING = 500, 100, 100
-"""How many jobs are alive, whatever the size of the table."""
+"""How many jobs are alive by default, whatever the size of the table."""
 CHUNK = 10_000
 EMPTY: dict[str, Any] = {column.name: None for column in jobs.columns if column.nullable}
 
@@ -34,12 +34,12 @@ class Alive:
     running: tuple[UUID, ...]
 
 
-def fill_alive(engine: Engine) -> Alive:
+def fill_alive(engine: Engine, unrung: int = UNRUNG) -> Alive:
     """Insert a worker, and jobs that wait, were rung for, and run."""
     told: dict[str, Any] = {"name": "worker-0", "host": "here", "pid": 1, "capacity": 8, "lease_s": 86_400.0}
     worker = write(engine, register, queues=list(QUEUES), **told)
     now = datetime.now(UTC)
-    waiting = [_row(at, JobState.QUEUED, now, supersede=at % 5 == 0) for at in range(UNRUNG)]
+    waiting = [_row(at, JobState.QUEUED, now, supersede=at % 5 == 0) for at in range(unrung)]
     rung = [_row(at, JobState.QUEUED, now) | {"rung_at": now} for at in range(RUNG)]
     running = [
         _row(at, JobState.RUNNING, now) | {"rung_at": now, "started_at": now, "worker": worker, "token": 1}

@@ -3,7 +3,8 @@
     python -m tests.measurements.flat_queries --rows 1000 1000000 --database-url sqlite:///flat.db
 
 The database must be empty. What is alive (700 jobs, one worker) is the same at each size, so that a ratio of one says
-that ended jobs cost nothing. Every statement runs in a transaction that is rolled back; what is timed is the call.
+that ended jobs cost nothing; `--waiting` makes the backlog larger. Every query runs in a transaction of its own, which
+is rolled back; what is timed is the call.
 """
 
 import argparse
@@ -86,10 +87,10 @@ def _median_ms(engine: Engine, query: Query, alive: Alive, times: int) -> float:
     return round(median(took[-times:]) * 1000, 3)
 
 
-def grow_and_measure(engine: Engine, sizes: Sequence[int], times: int) -> list[dict[str, Any]]:
+def grow_and_measure(engine: Engine, sizes: Sequence[int], times: int, unrung: int) -> list[dict[str, Any]]:
     """Fill an empty database to each size in turn; return the figures at each."""
     upgrade(engine)
-    alive, found, rows = fill_alive(engine), [], UNRUNG + RUNG + RUNNING
+    alive, found, rows = fill_alive(engine, unrung), [], unrung + RUNG + RUNNING
     for size in sorted(sizes):
         begun = time.perf_counter()
         fill_ended(engine, size - rows, already=rows)
@@ -116,11 +117,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 20_000])
     parser.add_argument("--database-url", required=True, help="an empty database")
     parser.add_argument("--times", type=int, default=50, help="how often each query is run")
+    parser.add_argument("--waiting", type=int, default=UNRUNG, help="how many of the rows wait for a doorbell")
     told = parser.parse_args(arguments)
     engine = connect(told.database_url)
-    found = grow_and_measure(engine, told.rows, told.times)
+    found = grow_and_measure(engine, told.rows, told.times, told.waiting)
     print(table(found))
-    print(json.dumps({"database": engine.dialect.name, "sizes": found}))
+    print(json.dumps({"database": engine.dialect.name, "waiting": told.waiting, "sizes": found}))
     engine.dispose()
 
 
