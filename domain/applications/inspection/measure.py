@@ -69,7 +69,8 @@ def measured(kept: Sequence[Seen], asked: InspectionParameters) -> tuple[Defect,
     """Measure what counts and number it, by picture and then by falling score."""
 
     def rank(one: Seen) -> tuple[Any, ...]:
-        return one.image, -one.detection.score, one.detection.label, one.detection.box.xyxy, one.shape.counts
+        found = one.detection
+        return one.image, -found.score, found.label, found.box.xyxy, found.mask is None, one.shape.counts
 
     return tuple(_defect(f"d{number}", one, asked) for number, one in enumerate(sorted(kept, key=rank), start=1))
 

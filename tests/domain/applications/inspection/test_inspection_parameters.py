@@ -59,6 +59,19 @@ def test_a_wrong_parameter_is_refused_by_name_with_the_choices(parameters: dict[
     assert "Value error" not in raised.value.message
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        rule(min_area_px=5, max_area_px=5, min_length_mm=0),
+        {"recipe": {"min_score": 0.3, "review_score": 0.3}},
+        {"recipe": {"quality": {"min_brightness": 0.5, "max_brightness": 0.5}}},
+    ],
+    ids=["a size to the point", "no grey band", "a brightness to the point"],
+)
+def test_limits_that_meet_are_no_contradiction(parameters: dict[str, Any]) -> None:
+    assert APPLICATION.parse(parameters).recipe.name == "inline"
+
+
 def test_every_parameter_has_a_default() -> None:
     parsed = APPLICATION.parse({})
     assert parsed.recipe.name == "default"

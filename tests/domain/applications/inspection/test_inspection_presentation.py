@@ -56,6 +56,16 @@ def test_each_defect_is_drawn_in_the_colour_of_what_it_caused(result: Inspection
     assert [mark.tone for mark in drawn if isinstance(mark, MaskMark)] == ["bad", "good", "info"]
 
 
+def test_a_defect_that_two_rules_name_is_drawn_in_the_colour_of_the_worse_of_two(
+    inspect: Inspect, defect: Build
+) -> None:
+    # given a long scratch, which the default recipe both rejects and would send to rework
+    result = inspect([defect("scratch", 0.9, (10, 10, 190, 14))])
+    assert [reason.outcome for reason in result.reasons] == ["REJECT", "REWORK"]
+    # then it is drawn as what rejects the part
+    assert {mark.tone for mark in APPLICATION.marks(result, 0) if isinstance(mark, BoxMark | MaskMark)} == {"bad"}
+
+
 def test_regions_and_the_verdict_are_drawn_over_every_picture(result: InspectionResult) -> None:
     for image in (0, 1):
         drawn = APPLICATION.marks(result, image)

@@ -10,6 +10,7 @@ from domain.applications.inspection.contract import APPLICATION
 from domain.applications.inspection.recipe import Verdict
 from domain.applications.inspection.result import InspectionResult
 from domain.errors import InvalidParameters
+from domain.geometry import Mask
 from domain.vision import Detection, Picture, Quality
 
 Build = Callable[..., Detection]
@@ -108,6 +109,14 @@ def test_a_detection_without_a_mask_is_measured_by_its_box(inspect: Inspect, def
     assert (found.mask, found.area_px, found.length_px) == (None, 1200, 50)
 
 
+def test_an_empty_mask_is_measured_by_its_box_too(inspect: Inspect, defect: Build) -> None:
+    empty = defect("scratch", 0.9, (10, 10, 40, 50)).model_copy(
+        update={"mask": Mask(height=100, width=200, counts=(20_000,))}
+    )
+    (found,) = inspect([empty]).defects
+    assert (found.area_px, found.length_px) == (1200, 50)
+
+
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
@@ -135,6 +144,11 @@ def test_blur_is_no_matter_until_a_recipe_says_so(inspect: Inspect) -> None:
 def test_defects_are_numbered_by_picture_and_falling_score(inspect: Inspect, defect: Build) -> None:
     result = inspect([defect("pit", 0.5), defect("stain", 0.9)], [defect("crack", 0.95)])
     assert [(one.id, one.label) for one in result.defects] == [("d1", "stain"), ("d2", "pit"), ("d3", "crack")]
+
+
+def test_detections_alike_but_for_the_mask_are_numbered_the_same_in_any_order(inspect: Inspect, defect: Build) -> None:
+    pair = [defect("pit", 0.9, (0, 0, 1, 1)), defect("pit", 0.9, (0, 0, 1, 1), masked=False)]
+    assert inspect(pair) == inspect(pair[::-1])
 
 
 def test_the_result_says_which_part_and_which_recipe(inspect: Inspect) -> None:
