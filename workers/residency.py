@@ -2,8 +2,7 @@
 
 Loading happens in the thread of the job that needs the model, one load at a time, while the device's thread goes on
 answering for the models that are there. Memory is measured around each load, not guessed. Eviction takes the least
-recently used model that nobody uses; one that came a moment ago is spared while another will do, so that two models
-that do not fit together are not thrown out by turns more often than they must.
+recently used model that nobody uses. Two models that do not fit together are thrown out by turns: `loads` tells of it.
 """
 
 import gc
@@ -23,8 +22,6 @@ from workers.registry import ModelSpec
 
 log = logging.getLogger(__name__)
 
-SPARED_S = 30.0
-"""A model used so recently is evicted only where nothing else can be."""
 PAGE_BYTES = 4096
 
 
@@ -119,8 +116,7 @@ class Residency:
     def _victim(self) -> Resident | None:
         with self._known:
             idle = [r for r in self._residents.values() if not r.users and r.name not in self.pinned]
-            old = [r for r in idle if self.clock() - r.used_at > SPARED_S]
-            victim = min(old or idle, key=lambda r: r.used_at, default=None)
+            victim = min(idle, key=lambda r: r.used_at, default=None)
             if victim is not None:
                 del self._residents[victim.name]
             return victim

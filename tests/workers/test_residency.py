@@ -13,7 +13,7 @@ from domain.errors import ModelUnavailable
 from workers.device import Device
 from workers.models.family import Ask, Model, Prepared
 from workers.registry import ModelSpec
-from workers.residency import SPARED_S, Residency, resident_bytes
+from workers.residency import Residency, resident_bytes
 
 
 class Weight:
@@ -85,7 +85,7 @@ def use(models: Residency, machine: Machine, *names: str) -> None:
     for name in names:
         with models.using(spec(name)):
             pass
-        machine.now += 2 * SPARED_S
+        machine.now += 60.0
 
 
 def test_a_model_is_loaded_at_its_first_use_and_kept(machine: Machine, device: Device) -> None:
@@ -133,18 +133,13 @@ def test_a_pinned_model_is_never_evicted(machine: Machine, device: Device) -> No
     assert machine.loaded == ["a", "c"]
 
 
-def test_a_model_used_a_moment_ago_is_spared_while_another_will_do(machine: Machine, device: Device) -> None:
-    # given two idle models: one used a moment ago, one long ago but, by its place, neither first nor last
-    models = residency(machine, device, 150)
-    use(models, machine, "old", "new")
-    machine.now -= 2 * SPARED_S
-    # when a third is needed
-    use(models, machine, "third")
-    # then the old one goes; and where only fresh ones are left, one of them must
-    assert machine.loaded == ["new", "third"]
-    machine.now -= 2 * SPARED_S
-    use(models, machine, "fourth")
-    assert machine.loaded == ["third", "fourth"]
+def test_models_that_do_not_fit_together_are_seen_to_thrash(machine: Machine, device: Device) -> None:
+    # given room for one model beside the one that is loaded
+    models = residency(machine, device, 50)
+    # when two are used by turns
+    use(models, machine, "a", "b", "a", "b")
+    # then each use is a load, and that can be seen
+    assert (models.loads, models.evictions) == (4, 3)
 
 
 def test_a_model_that_cannot_be_loaded_is_unavailable_and_leaves_nothing(machine: Machine, device: Device) -> None:
