@@ -21,8 +21,6 @@ from domain.errors import StorageFull, StorageUnavailable
 
 __all__ = ["Connection", "Engine", "connect", "read", "write"]  # the two types, for those who only pass them on
 
-__all__ = ["Connection", "Engine", "connect", "read", "write"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
