@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
+
 from workers.notes import SLOTS, Notes
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,7 @@ def test_a_new_file_tells_of_nobody(tmp_path: Path) -> None:
     assert left_in(tmp_path / "notes") == (None, frozenset())
 
 
+@pytest.mark.service
 def test_notes_survive_a_process_that_is_killed(tmp_path: Path) -> None:
     # given a process that is busy with one job and done with another
     worker, busy_with, done_with = uuid4(), uuid4(), uuid4()

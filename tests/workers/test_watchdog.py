@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
+
 from workers.notes import Notes
 from workers.watchdog import EXIT_HUNG, Watchdog
 
@@ -83,6 +85,7 @@ def end_of(path: Path, kind: str) -> tuple[int, tuple[UUID | None, frozenset[UUI
     return code, found, ids
 
 
+@pytest.mark.service
 def test_a_process_with_a_hung_call_ends_with_its_own_code_and_that_calls_notes(tmp_path: Path) -> None:
     # given a process with a call that never returns, and a neighbour that is merely busy
     # when the watchdog ends it
@@ -92,6 +95,7 @@ def test_a_process_with_a_hung_call_ends_with_its_own_code_and_that_calls_notes(
     assert left == (worker, frozenset({hung}))
 
 
+@pytest.mark.service
 def test_a_process_that_stops_claiming_ends_and_suspects_nobody(tmp_path: Path) -> None:
     # given a process whose claiming loop does not come round
     # when the watchdog ends it
