@@ -66,7 +66,11 @@ def waiting(connection: Connection, queue: Queue, limit: int, *, after: str = ""
         return []
     share = limit if len(tenants) == 1 else max(1, 2 * limit // len(tenants))
     in_turn = [name for name in tenants if name > after] + [name for name in tenants if name <= after]
-    turns = [[Waiting(it, name) for it in _of_tenant(connection, queue, name, share)] for name in in_turn]
+    turns: list[list[Waiting]] = []
+    for name in in_turn:
+        turns.append([Waiting(job_id, name) for job_id in _of_tenant(connection, queue, name, share)])
+        if share == 1 and sum(map(len, turns)) >= limit:
+            break  # one of each fills the places, so that what many more tenants have need not be looked at
     mixed = [one for turn in zip_longest(*turns) for one in turn if one is not None]
     return mixed[:limit]
 
