@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from domain.jobs import JobState
 from storage.dispatching import Queue, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
@@ -105,6 +105,22 @@ def test_tenants_take_turns_even_where_one_place_at_a_time_comes_free(
         served.append(job.tenant)
     # then each tenant was served as often as the others
     assert sorted(served) == ["aaa"] * 4 + ["bbb"] * 4 + ["ccc"] * 4
+
+
+def test_few_places_are_filled_without_looking_at_every_tenant(life: Life) -> None:
+    # given thirty tenants with a job each, of which the first in turn has none that is ready
+    tenants = [f"t{at:02}" for at in range(30)]
+    ids = {tenant: life.submit(tenant) for tenant in tenants}
+    life.set(ids["t05"], ready_at=datetime.now(UTC) + timedelta(hours=1))
+    sent: list[str] = []
+    event.listen(life.engine, "before_cursor_execute", lambda _c, _cur, statement, *_: sent.append(statement))
+    # when two places come free behind the fifth
+    found = wanted(life, 2, after="t04")
+    # then the next two that have something ready fill them, after a few looks
+    assert found == [ids["t06"], ids["t07"]]
+    assert len([statement for statement in sent if "jobs" in statement]) < 10
+    # and behind the last it begins anew
+    assert wanted(life, 2, after="t28") == [ids["t29"], ids["t00"]]
 
 
 def test_what_is_held_back_rung_or_ended_is_not_rung_for(life: Life) -> None:
