@@ -157,6 +157,31 @@ def test_a_suspect_that_takes_its_process_with_it_too_often_is_dead(life: Life) 
     assert life.told(job_id)[-1] == "job.dead"
 
 
+def test_a_suspect_that_is_lost_has_a_strike_even_where_the_reaper_found_no_note(life: Life) -> None:
+    # given a suspect, which runs alone
+    job_id = life.submit()
+    life.set(job_id, suspect=True)
+    worker = life.worker()
+    life.claim(worker, job_id, suspects=True)
+    # when its worker is ended by the reaper, who has no note to read
+    life.end(worker)
+    # then there is nobody else to blame
+    assert (life.row(job_id).strikes, life.state(job_id)) == (1, "queued")
+
+
+def test_a_note_that_is_read_after_the_reaper_came_still_raises_the_suspicion(life: Life) -> None:
+    # given a worker that died over a job, and whose lease the reaper has ended already
+    worker = life.worker()
+    job = life.running(worker)
+    life.end(worker)
+    assert not life.row(job.id).suspect
+    # when its successor reads the note
+    assert life.end(worker, noted=[job.id]) == 0
+    # then the job is given back once, and suspect
+    assert life.row(job.id).suspect
+    assert life.told(job.id) == ["job.queued", "job.returned"]
+
+
 def test_a_job_asked_to_stop_ends_cancelled_when_its_worker_dies(life: Life) -> None:
     # given a running job whose cancel was asked for
     worker = life.worker()
