@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from domain.jobs import JobState
 from storage.leases import register
 from storage.session import write
-from storage.tables import counters, heads, job_images, jobs, results
+from storage.tables import counters, heads, job_images, jobs, results, workers
 
 TENANTS = ("acme", "bolt", "cord", "dyne", "echo")
 QUEUES = tuple(f"{name}.{lane}" for name in ("inspection", "signs") for lane in ("interactive", "standard", "bulk"))
@@ -49,10 +49,20 @@ def fill_alive(engine: Engine, unrung: int = UNRUNG) -> Alive:
     return Alive(worker, tuple(row["id"] for row in waiting), tuple(row["id"] for row in running))
 
 
-def fill_ended(engine: Engine, count: int, already: int = 0) -> None:
+def find_alive(engine: Engine) -> Alive | None:
+    """Return what is alive in a table that was filled before; None where it is empty."""
+    queued = select(jobs.c.id).where(jobs.c.state == "queued", jobs.c.rung_at.is_(None)).order_by(jobs.c.id)
+    running = select(jobs.c.id).where(jobs.c.state == "running").order_by(jobs.c.id)
+    with engine.connect() as connection:
+        worker = connection.execute(select(workers.c.id)).scalar()
+        waiting, busy = (tuple(connection.execute(wanted).scalars()) for wanted in (queued, running))
+    return None if worker is None else Alive(worker, waiting, busy)
+
+
+def fill_ended(engine: Engine, count: int) -> None:
     """Insert that many ended jobs with an image each, and a result for each success; then let the database look."""
     begun = datetime.now(UTC) - timedelta(days=30)
-    rows = (_ended(at, begun) for at in range(already, already + count))
+    rows = (_ended(at, begun) for at in range(count))
     if engine.dialect.name == "postgresql":
         _copy(engine, rows)
     else:

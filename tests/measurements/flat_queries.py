@@ -1,10 +1,11 @@
 """Whether the spine's queries stay flat: the same queries against few ended jobs and against many.
 
-    python -m tests.measurements.flat_queries --rows 1000 1000000 --database-url sqlite:///flat.db
+    python -m tests.measurements.flat_queries --rows 1000 1000000 --database-url 'sqlite:///flat_{rows}.db'
 
-The database must be empty. What is alive (700 jobs, one worker) is the same at each size, so that a ratio of one says
-that ended jobs cost nothing; `--waiting` makes the backlog larger. Every query runs in a transaction of its own, which
-is rolled back; what is timed is the call.
+`{rows}` stands for each size; an empty database is filled first, a filled one is measured as it is. What is alive (700
+jobs, one worker) is the same at each size, so that a ratio of one says that ended jobs cost nothing; `--waiting` makes
+the backlog larger. The sizes take turns, call by call, so that whatever else the machine does falls on all of them.
+Every query runs in a transaction of its own, which is rolled back; what is timed is the call.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from storage.leases import disown, lapsed
 from storage.reaping import end_superseded, expire
 from storage.session import connect
 from storage.tables import jobs
-from tests.measurements.big_table import RUNG, RUNNING, TENANTS, UNRUNG, Alive, fill_alive, fill_ended
+from tests.measurements.big_table import RUNG, RUNNING, TENANTS, UNRUNG, Alive, fill_alive, fill_ended, find_alive
 
 STANDARD = Queue("inspection", "standard")
 TENANT = TENANTS[0]
@@ -43,6 +44,7 @@ class Query:
     indexes: tuple[str, ...] = ()
 
 
+WARM_UP = 5
 PRIMARY = ("pk_jobs", "sqlite_autoindex_jobs_1")
 QUERIES = (
     Query("claim 8", lambda c, alive: claim(c, alive.worker, alive.waiting[:8]), PRIMARY),
@@ -70,34 +72,38 @@ QUERIES = (
 )
 
 
-def measure(engine: Engine, alive: Alive, times: int) -> dict[str, float]:
-    """Return each query's median in milliseconds."""
-    return {query.name: _median_ms(engine, query, alive, times) for query in QUERIES}
-
-
-def _median_ms(engine: Engine, query: Query, alive: Alive, times: int) -> float:
-    took = []
-    for _ in range(times + times // 10 + 1):
-        with engine.connect() as connection:
-            connection.execute(select(jobs.c.id).limit(1))  # the transaction begins before the clock does
-            begun = time.perf_counter()
-            query.run(connection, alive)
-            took.append(time.perf_counter() - begun)
-            connection.rollback()
-    return round(median(took[-times:]) * 1000, 3)
-
-
-def grow_and_measure(engine: Engine, sizes: Sequence[int], times: int, unrung: int) -> list[dict[str, Any]]:
-    """Fill an empty database to each size in turn; return the figures at each."""
-    upgrade(engine)
-    alive, found, rows = fill_alive(engine, unrung), [], unrung + RUNG + RUNNING
-    for size in sorted(sizes):
-        begun = time.perf_counter()
-        fill_ended(engine, size - rows, already=rows)
-        rows = size
-        filled_s = round(time.perf_counter() - begun, 1)
-        found.append({"rows": size, "filled_s": filled_s, "median_ms": measure(engine, alive, times)})
+def measure(databases: Sequence[tuple[Engine, Alive]], times: int) -> list[dict[str, float]]:
+    """Return, for each database, each query's median in milliseconds."""
+    found: list[dict[str, float]] = [{} for _ in databases]
+    for query in QUERIES:
+        took: list[list[float]] = [[] for _ in databases]
+        for _ in range(times + WARM_UP):
+            for at, (engine, alive) in enumerate(databases):
+                took[at].append(_timed(engine, query, alive))
+        for at, each in enumerate(took):
+            found[at][query.name] = round(median(each[WARM_UP:]) * 1000, 3)
     return found
+
+
+def _timed(engine: Engine, query: Query, alive: Alive) -> float:
+    with engine.connect() as connection:
+        connection.execute(select(jobs.c.id).limit(1))  # the transaction begins before the clock does
+        begun = time.perf_counter()
+        query.run(connection, alive)
+        took = time.perf_counter() - begun
+        connection.rollback()
+    return took
+
+
+def filled(url: str, rows: int, unrung: int) -> tuple[Engine, Alive]:
+    """Return a database of that many jobs, filled if it was empty."""
+    engine = connect(url)
+    upgrade(engine)
+    alive = find_alive(engine)
+    if alive is None:
+        alive = fill_alive(engine, unrung)
+        fill_ended(engine, rows - unrung - RUNG - RUNNING)
+    return engine, alive
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
@@ -115,15 +121,17 @@ def main(arguments: Sequence[str]) -> None:
     """Fill, measure, print."""
     parser = argparse.ArgumentParser(description="time the spine's queries at several sizes of the jobs table")
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 20_000])
-    parser.add_argument("--database-url", required=True, help="an empty database")
+    parser.add_argument("--database-url", required=True, help="with {rows} in the place of each size")
     parser.add_argument("--times", type=int, default=50, help="how often each query is run")
     parser.add_argument("--waiting", type=int, default=UNRUNG, help="how many of the rows wait for a doorbell")
     told = parser.parse_args(arguments)
-    engine = connect(told.database_url)
-    found = grow_and_measure(engine, told.rows, told.times, told.waiting)
+    databases = [filled(told.database_url.format(rows=rows), rows, told.waiting) for rows in told.rows]
+    measured = zip(told.rows, measure(databases, told.times), strict=True)
+    found = [{"rows": rows, "median_ms": medians} for rows, medians in measured]
     print(table(found))
-    print(json.dumps({"database": engine.dialect.name, "waiting": told.waiting, "sizes": found}))
-    engine.dispose()
+    print(json.dumps({"database": databases[0][0].dialect.name, "waiting": told.waiting, "sizes": found}))
+    for engine, _ in databases:
+        engine.dispose()
 
 
 if __name__ == "__main__":
