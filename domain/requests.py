@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from domain.errors import InvalidRequest
 from domain.jobs import Lane
+from domain.problems import field_problems
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_PARAMETER_BYTES = 256 * 1024
@@ -66,8 +67,6 @@ def parse_request(told: Any) -> JobRequest:  # noqa: ANN401  (whatever JSON came
     try:
         return JobRequest.model_validate(told)
     except ValidationError as error:
-        problems = [
-            {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]} for problem in error.errors()
-        ]
+        problems = field_problems(error, JobRequest)
         said = "; ".join(f"{problem['field'] or 'request'}: {problem['problem']}" for problem in problems)
         raise InvalidRequest(said, problems=problems) from error

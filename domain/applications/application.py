@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import InvalidParameters
 from domain.geometry import Box, Value
 from domain.marks import Mark
+from domain.problems import field_problems
 from domain.vision import Picture, Vision
 
 

@@ -52,9 +52,9 @@ def state(name: str) -> Text:
 
 
 def progress() -> Progress:
-    """Return a progress bar on stderr."""
+    """Return a progress bar on stderr; without a terminal there is none to see it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=remarks, transient=True)
+    return Progress(*columns, console=remarks, transient=True, disable=not remarks.is_terminal)
 
 
 def remark(text: str) -> None:
