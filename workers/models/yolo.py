@@ -65,8 +65,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16}
 def load(spec: ModelSpec) -> "Yolo":
     """Load a checkpoint from a file, with nothing in it run.
 
-    Options: `side` (pixels of the square it works on), `overlap` (IoU), `max_detections`. Raises ModelUnavailable where
-    the file is missing, is not the pinned revision, is no YOLO detect or segment checkpoint, or the device is absent.
+    Options: `side` (pixels of the square it works on), `overlap` (IoU), `max_detections`, `threads` (on a CPU; beside
+    busy processes one is faster than two, which wait for each other). Raises ModelUnavailable where the file is
+    missing, is not the pinned revision, is no YOLO detect or segment checkpoint, or the device is absent.
     """
     _verify(spec)
     device = _device(spec)
@@ -144,6 +145,7 @@ class Yolo:
         self._device = device
         self._overlap = float(spec.options.get("overlap", OVERLAP))
         self._most = int(spec.options.get("max_detections", MOST_DETECTIONS))
+        self._threads = int(spec.options.get("threads", torch.get_num_threads()))
         self._network = network.float().fuse().eval().to(device, DTYPES[self.dtype])
 
     def prepare(self, ask: Ask) -> Prepared:
@@ -184,6 +186,7 @@ class Yolo:
         """Return per picture its rows (x0, y0, x1, y1, score, class, coefficients…) in the square, and prototypes."""
         if self._network is None:
             raise ModelUnavailable("this model was closed")
+        torch.set_num_threads(self._threads)  # OpenMP keeps this per calling thread, and loading was done in another
         stacked = torch.from_numpy(np.stack([call.square for call in calls])).to(self._device)
         images = stacked.permute(0, 3, 1, 2).to(DTYPES[self.dtype]) / 255
         outputs = self._network(images)[0]
