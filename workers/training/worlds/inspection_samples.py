@@ -68,8 +68,8 @@ SEALING_FACE = {
 
 PLANS = (
     Plan("clean", (View(5_000_020, defects=0),)),
-    Plan("short-scratch", (View(5_009_090, ("scratch",)),), {"part": "cover", "calibration": 0.05}),
-    Plan("long-scratch", (View(5_001_020, ("scratch",)),), {"part": "housing", "calibration": 0.1}),
+    Plan("short-scratch", (View(5_009_110, ("scratch",)),), {"part": "cover", "calibration": 0.05}),
+    Plan("long-scratch", (View(5_001_060, ("scratch",)),), {"part": "housing", "calibration": 0.1}),
     Plan("pits", (View(5_002_060, ("pit",), 4),), {"lot": "L-0417"}),
     Plan("small-stain", (View(5_003_060, ("stain",)),), {"calibration": 0.05}),
     Plan("stain-without-scale", (View(5_004_010, ("stain",)),), {"recipe": "strict"}),
