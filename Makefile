@@ -21,7 +21,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# What needs no server, no process and no model.
+# What needs no server, process, model or database.
 unit: install
 	$(BIN)/python -m pytest -q -m unit -n auto
 

@@ -13,4 +13,4 @@ def field_problems(error: ValidationError, model: type[BaseModel]) -> list[dict[
 def _said(told: Any, model: type[BaseModel]) -> str:  # noqa: ANN401  (pydantic's own mapping)
     if told["type"] == "extra_forbidden" and len(told["loc"]) == 1:
         return f"is not known here; there are: {', '.join(model.model_fields)}"
-    return str(told["msg"])
+    return str(told["msg"]).removeprefix("Value error, ")

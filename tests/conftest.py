@@ -34,9 +34,11 @@ def absent(service: str, reason: object) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `unit` whatever is marked as nothing heavier."""
+    """Mark as `database` what works on one, and as `unit` whatever is marked as nothing heavier."""
     for item in items:
-        if not {"service", "fault", "model", "slow"} & {mark.name for mark in item.iter_markers()}:
+        if {"sqlite_template", "database_url"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.database)
+        if not {"service", "fault", "model", "slow", "database"} & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.unit)
 
 

@@ -46,7 +46,9 @@ def worker(
     try:
         from workers.worker import run_worker
     except ImportError as error:
-        raise ModelUnavailable(f"a worker needs the extra `worker` (pip install 'sightline[worker]'): {error}") from error
+        raise ModelUnavailable(
+            f"a worker needs the extra `worker` (pip install 'sightline[worker]'): {error}"
+        ) from error
 
     run_worker(settings, [name.strip() for name in queues.split(",") if name.strip()])
 

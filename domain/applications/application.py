@@ -94,10 +94,7 @@ class Application(Generic[P, R]):
         try:
             return self.parameters.model_validate(parameters)
         except ValidationError as error:
-            problems = [
-                {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"].removeprefix("Value error, ")}
-                for problem in error.errors()
-            ]
+            problems = field_problems(error, self.parameters)
             told = "; ".join(f"{problem['field'] or 'parameters'}: {problem['problem']}" for problem in problems)
             raise InvalidParameters(f"{self.name}: {told}", problems=problems) from error
 

@@ -17,18 +17,21 @@ def test_a_doorbell_names_jobs() -> None:
     assert parse_ring(MESSAGE_VERSION, [str(job_id) for job_id in ids]) == ids
 
 
+AN_ID = "01a1fbec-96e9-736c-adc5-0984666d614d"
+
+
 @pytest.mark.parametrize(
     ("version", "ids"),
     [
         (None, []),
-        (MESSAGE_VERSION + 1, [str(uuid4())]),
-        ("1", [str(uuid4())]),
-        ({"a": 1}, [str(uuid4())]),
+        (MESSAGE_VERSION + 1, [AN_ID]),
+        ("1", [AN_ID]),
+        ({"a": 1}, [AN_ID]),
         (MESSAGE_VERSION, None),
-        (MESSAGE_VERSION, str(uuid4())),
-        (MESSAGE_VERSION, {"id": str(uuid4())}),
+        (MESSAGE_VERSION, AN_ID),
+        (MESSAGE_VERSION, {"id": AN_ID}),
         (MESSAGE_VERSION, 7),
-        (MESSAGE_VERSION, [str(uuid4())] * (10 * IDS_PER_MESSAGE + 1)),
+        (MESSAGE_VERSION, [AN_ID] * (10 * IDS_PER_MESSAGE + 1)),
         (MESSAGE_VERSION, [None, 7, 1.5, True, "", "not-an-id", ["a"], {"a": 1}, b"bytes"]),
     ],
 )
