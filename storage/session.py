@@ -32,6 +32,10 @@ FULL = frozenset({"53100"})
 """SQLSTATE of a full disk."""
 
 
+READ_ONLY = frozenset({"25006"})
+"""SQLSTATE of a server that does not take writes: a standby, reached in the middle of a failover."""
+
+
 def connect(url: str, *, pool_size: int = 10) -> Engine:
     """Return an engine for a `sqlite:///` or `postgresql://` URL. Opens no connection yet."""
     parsed = make_url(url)
@@ -108,7 +112,8 @@ def _translated(error: DBAPIError) -> Exception:
     told = str(error.orig)
     if getattr(error.orig, "sqlstate", None) in FULL or "database or disk is full" in told:
         return StorageFull("the database's disk is full; free space and try again")
-    if isinstance(error, OperationalError) or error.connection_invalidated:
+    unwilling = getattr(error.orig, "sqlstate", None) in READ_ONLY
+    if unwilling or isinstance(error, OperationalError) or error.connection_invalidated:
         return StorageUnavailable(
             f"the database does not answer: {told.splitlines()[0] if told else 'no reason given'}"
         )
