@@ -222,6 +222,8 @@ def _end_all(connection: Connection, worker: UUID, outcomes: Sequence[Outcome]) 
             suspect=False,
             strikes=0,
             losses=0,
+            error_code=null(),  # of an attempt that a later one made good
+            error_message=null(),
         )
         .returning(jobs.c.id)
     )

@@ -292,6 +292,20 @@ def test_success_clears_suspicion(life: Life) -> None:
     assert (row.suspect, row.strikes, row.losses) == (False, 0, 0)
 
 
+def test_a_job_that_succeeds_after_an_error_tells_of_no_error(life: Life) -> None:
+    # given a job whose first run ended in an error
+    worker = life.worker()
+    job = life.running(worker)
+    life.commit(worker, failed(job, JobState.QUEUED))
+    assert life.row(job.id).error_code == "model_error"
+    # when the next one succeeds
+    [again] = life.claim(worker, job.id)
+    life.commit(worker, succeeded(again))
+    # then nothing is left of the error but the count
+    row = life.row(job.id)
+    assert (row.state, row.attempts, row.error_code, row.error_message) == (JobState.SUCCEEDED, 1, None, None)
+
+
 def test_only_waiting_jobs_are_heard(life: Life) -> None:
     # given a waiting job, a running one and a forged id
     waiting = life.submit(lane="bulk", deadline=datetime.now(UTC) + timedelta(minutes=1))
