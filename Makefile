@@ -23,7 +23,7 @@ test: install
 
 # What needs no server, process, model or database.
 unit: install
-	$(BIN)/python -m pytest -q -m unit -n auto
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m unit -n auto --hypothesis-profile=quick
 
 check: install
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine
 
 from migrations import upgrade
@@ -21,6 +22,11 @@ from storage.settings import Settings
 
 if TYPE_CHECKING:
     from tests.support.system import System
+
+# A busy machine is slow now and then; what must be fast has a test of its own that says how fast.
+hypothesis_settings.register_profile("thorough", deadline=None)
+hypothesis_settings.register_profile("quick", deadline=None, max_examples=15)
+hypothesis_settings.load_profile("thorough")
 
 POSTGRESQL = os.environ.get("SIGHTLINE_TEST_POSTGRESQL", "postgresql://root@127.0.0.1:5432/postgres")
 
