@@ -33,7 +33,8 @@ from storage.bell import notify
 from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
-from storage.tables import findings, heads, in_state, job_images, jobs, model_calls, results, workers
+from storage.heads import superseded
+from storage.tables import findings, in_state, job_images, jobs, model_calls, results, workers
 
 
 @dataclass(frozen=True)
@@ -89,20 +90,6 @@ class Outcome:
     delay_s: float = 0.0
 
 
-def _newer() -> ColumnElement[bool]:
-    """Whether a newer job has taken the head of this one's `supersede_key`."""
-    return (
-        select(heads.c.job_id)
-        .where(
-            heads.c.tenant == jobs.c.tenant,
-            heads.c.application == jobs.c.application,
-            heads.c.key == jobs.c.supersede_key,
-            heads.c.job_id != jobs.c.id,
-        )
-        .exists()
-    )
-
-
 def hearable(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, str, str, bool, float | None]]:
     """Return (id, application, lane, suspect, seconds to the deadline) of the jobs that wait; an id may be stale."""
     seconds = _seconds_until(connection, jobs.c.deadline)
@@ -133,7 +120,7 @@ def claim(connection: Connection, worker: UUID, ids: Sequence[UUID], *, suspects
             jobs.c.suspect == (true() if suspects else false()),
             jobs.c.ready_at <= moment(),
             or_(jobs.c.deadline.is_(None), jobs.c.deadline > moment()),
-            or_(jobs.c.supersede_key.is_(None), ~_newer()),
+            or_(jobs.c.supersede_key.is_(None), ~superseded()),
             holds.exists(),
         )
         # In id order, so that two claims of the same ids cannot deadlock; skipped, since another's claim is as good.
@@ -214,7 +201,7 @@ def _end_all(connection: Connection, worker: UUID, outcomes: Sequence[Outcome]) 
     )
     ended = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(locked), *_guard(worker), or_(jobs.c.supersede_key.is_(None), ~_newer()))
+        .where(jobs.c.id.in_(locked), *_guard(worker), or_(jobs.c.supersede_key.is_(None), ~superseded()))
         .values(
             state=JobState.SUCCEEDED.value,
             ended_at=moment(),
@@ -233,7 +220,7 @@ def _end_all(connection: Connection, worker: UUID, outcomes: Sequence[Outcome]) 
 def _end_superseded(connection: Connection, worker: UUID, job: ClaimedJob) -> list[Change]:
     ended = connection.execute(
         update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.token == job.token, *_guard(worker), _newer())
+        .where(jobs.c.id == job.id, jobs.c.token == job.token, *_guard(worker), superseded())
         .values(state=JobState.SUPERSEDED.value, ended_at=moment())
     )
     return [Change(job.id, _slot(job, JobState.SUPERSEDED), JobState.RUNNING)] if ended.rowcount else []

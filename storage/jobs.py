@@ -15,6 +15,7 @@ from storage.bell import notify
 from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
+from storage.heads import superseded
 from storage.tables import heads, in_state, job_images, jobs, model_calls, results
 
 MAX_PAGE = 500
@@ -207,19 +208,9 @@ def ended(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
 
 def superseded_or_cancelled(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
     """Say which of the running jobs should stop: `cancelled` or `superseded`."""
-    newer = (
-        select(heads.c.job_id)
-        .where(
-            heads.c.tenant == jobs.c.tenant,
-            heads.c.application == jobs.c.application,
-            heads.c.key == jobs.c.supersede_key,
-            heads.c.job_id != jobs.c.id,
-        )
-        .exists()
-    )
     rows = connection.execute(
         select(jobs.c.id, jobs.c.cancel_requested).where(
-            jobs.c.id.in_(ids), in_state(JobState.RUNNING), jobs.c.cancel_requested | newer
+            jobs.c.id.in_(ids), in_state(JobState.RUNNING), jobs.c.cancel_requested | superseded()
         )
     )
     return {row.id: "cancelled" if row.cancel_requested else "superseded" for row in rows}

@@ -8,7 +8,8 @@ from domain.jobs import JobState
 from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
-from storage.tables import heads, in_state, jobs
+from storage.heads import superseded
+from storage.tables import in_state, jobs
 
 AT_ONCE = 1_000
 
@@ -21,17 +22,7 @@ def expire(connection: Connection) -> int:
 
 def end_superseded(connection: Connection) -> int:
     """End queued jobs of a `supersede_key` whose head is another: they ran when it came, and were given back since."""
-    newer = (
-        select(heads.c.job_id)
-        .where(
-            heads.c.tenant == jobs.c.tenant,
-            heads.c.application == jobs.c.application,
-            heads.c.key == jobs.c.supersede_key,
-            heads.c.job_id != jobs.c.id,
-        )
-        .exists()
-    )
-    return _end_queued(connection, JobState.SUPERSEDED, jobs.c.supersede_key.is_not(None) & newer, jobs.c.id)
+    return _end_queued(connection, JobState.SUPERSEDED, jobs.c.supersede_key.is_not(None) & superseded(), jobs.c.id)
 
 
 def _end_queued(

@@ -69,10 +69,10 @@ class Dispatcher:
 
     def _serve(self, queue: Queue, capacity: int) -> int:
         rate = self.rates.setdefault(queue, Rate())
-        waits_for_nobody = read(self.engine, outstanding, queue)
-        rate.seen(waits_for_nobody, time.monotonic())
+        unended = read(self.engine, outstanding, queue)
+        rate.seen(unended, time.monotonic())
         window = min(max(2 * capacity, int(rate.per_s * WINDOW_S)), WINDOW_MOST)
-        free = window - waits_for_nobody
+        free = window - unended
         if free <= 0:
             return 0
         rung = self._ring_for(queue, free)
