@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -83,6 +85,27 @@ def test_each_process_is_found_by_name_and_restarted_when_it_dies(
     assert up.wait(60) == 0
     assert not any(alive(child) for child in children)
     assert not list((data / "run").glob("*.pid")), "whoever left in order took its pid file along"
+
+
+def test_the_same_submission_sent_fifty_times_at_once_is_one_job(
+    installation: tuple[subprocess.Popen[str], Client, Path],
+) -> None:
+    _, client, data = installation
+    part = data / "part.png"
+    part.write_bytes(picture(QUICK))
+
+    def send(_: int) -> UUID:
+        return client.submit("inspection", [part], idempotency_key="line-3/000231").id
+
+    with ThreadPoolExecutor(50) as pool:
+        ids = set(pool.map(send, range(50)))
+
+    assert len(ids) == 1
+    (job_id,) = ids
+    assert client.wait(job_id, 20).state is JobState.SUCCEEDED
+    assert [job.id for job in client.jobs()] == [job_id]
+    told = (event.type for event in client.events(after=0) if event.job_id == job_id)
+    assert [next(told), next(told)] == ["job.queued", "job.succeeded"]
 
 
 def test_the_gateway_and_the_dispatcher_run_without_torch(tmp_path: Path, sqlite_url: str) -> None:
