@@ -114,6 +114,26 @@ def test_the_least_recently_used_goes_when_the_budget_is_passed(machine: Machine
     assert "b" in machine.loaded
 
 
+def test_no_more_is_evicted_than_is_owed_even_where_the_allocator_keeps_what_was_freed(
+    machine: Machine, device: Device
+) -> None:
+    # given three idle models of 100 over a budget of 250, in a process whose memory never shrinks
+    kept = [0]
+
+    def never_falls() -> int:
+        kept[0] = max(kept[0], machine.measure())
+        return kept[0]
+
+    residency = Residency(device, machine.load, 250, measure=never_falls, clock=lambda: machine.now)
+    for machine.now, name in enumerate("abc"):
+        with residency.using(spec(name)):
+            pass
+    # when a fourth is loaded
+    with residency.using(spec("d")):
+        # then the oldest has gone, and nothing else
+        assert machine.loaded == ["b", "c", "d"]
+
+
 def test_a_model_in_use_is_never_evicted(machine: Machine, device: Device) -> None:
     # given a model that is in use, and a budget that is passed already
     models = residency(machine, device, 50)
