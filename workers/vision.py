@@ -187,7 +187,7 @@ class JobVision:
             capability=capability.value,
             model=spec.name,
             revision=spec.revision,
-            device=self.residency.device.name,
+            device=resident.model.device,
             dtype=resident.model.dtype,
             preprocessing=resident.model.preprocessing,
             prompt=call.prepared.prompt,

@@ -23,6 +23,7 @@ class Drill:
 
     preprocessing = "none/1"
     dtype = "none"
+    device = "cpu"
     classes = ("scratch", "pit", "crack", "stain", "inclusion")
 
     def __init__(self, seconds: float) -> None:

@@ -19,7 +19,7 @@ from workers.residency import Residency, resident_bytes
 class Weight:
     """A model that weighs something and does nothing."""
 
-    preprocessing, dtype, classes = "none/1", "none", ()
+    preprocessing, dtype, device, classes = "none/1", "none", "cpu", ()
 
     def __init__(self, machine: "Machine", name: str) -> None:
         self.machine, self.name = machine, name

@@ -49,6 +49,8 @@ class Model(Protocol):
     """Name and version of the preprocessing, kept with every answer."""
     dtype: str
     """What it computes in, kept with every answer."""
+    device: str
+    """Where it computes (`cpu`, `cuda:0`), kept with every answer."""
     classes: tuple[str, ...]
     """The class names it knows of itself; empty for open-vocabulary models."""
 

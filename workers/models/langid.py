@@ -39,6 +39,7 @@ class Identifier:
 
     preprocessing = "langid-letters-1"
     dtype = "float32"
+    device = "cpu"
     classes: tuple[str, ...] = ()
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -102,6 +102,7 @@ class Reader:
 
     preprocessing = "ocr-page-1"
     dtype = "float32"
+    device = "cpu"
     classes: tuple[str, ...] = ()
 
     def __init__(self, spec: ModelSpec, files: Sequence[Path]) -> None:

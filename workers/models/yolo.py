@@ -139,6 +139,7 @@ class Yolo:
     def __init__(self, network: Any, spec: ModelSpec, device: torch.device, side: int) -> None:  # noqa: ANN401
         half = spec.dtype == "float16" and device.type == "cuda"  # half precision is slower than single on a CPU
         self.dtype = "float16" if half else "float32"
+        self.device = str(device)
         self.preprocessing = f"letterbox{side}/1"
         self.classes: tuple[str, ...] = tuple(str(network.names[index]) for index in sorted(network.names))
         self._side = side

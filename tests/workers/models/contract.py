@@ -98,6 +98,7 @@ class FamilyContract:
     def test_a_model_says_how_it_computes(self, model: Model) -> None:
         assert model.preprocessing
         assert model.dtype
+        assert model.device
 
     def test_a_closed_model_answers_nothing(self) -> None:
         model = self.fresh()

@@ -25,6 +25,7 @@ class Known:
     """A detector that recognises a picture by its grey level and answers as it is told."""
 
     preprocessing = "none"
+    device = "cpu"
     dtype = "none"
     classes = ("dot", "bar")
 
