@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu import Exchange, Queue
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from domain.applications import applications
 from domain.jobs import Lane, queue_name
@@ -19,6 +22,9 @@ RING = "sightline.ring"
 SUBMIT = "sightline.submit"
 MESSAGE_VERSION = 1
 IDS_PER_MESSAGE = 32
+
+BROKER_ERRORS = (KombuError, AMQPError, RedisError, OSError)
+"""What a broker that is not there, or does not let us in, ends as."""
 
 DAY_MS = 24 * 3600 * 1000
 

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from kombu.exceptions import KombuError, OperationalError
-from redis.exceptions import RedisError
-
 from domain.errors import Unavailable
 from storage.bell import Waiter
 from storage.image_store import ImageStore
@@ -22,13 +19,12 @@ from storage.images import sweep
 from storage.processes import log_as_json, process
 from storage.session import Engine, connect
 from storage.settings import Settings
-from workers.celery_app import MESSAGE_VERSION, RING, all_queue_names, make_app
+from workers.celery_app import BROKER_ERRORS, MESSAGE_VERSION, RING, all_queue_names, make_app
 from workers.dispatch import Dispatcher
 from workers.reap import end_what_cannot_run, keep_house, reap
 
 log = logging.getLogger(__name__)
 
-BROKER_ERRORS = (OperationalError, KombuError, RedisError, OSError)
 HOUSE_S = 0.2
 REAP_S = 1.0
 REST_S = 0.5
