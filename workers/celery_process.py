@@ -21,7 +21,16 @@ LEAVE_S = 3.0
 """How long Celery's own loop may take to end once nothing is left to do."""
 
 
-def serve(app: Celery, queues: Sequence[str], name: str, *, leave: Callable[[], None], concurrency: int = 2) -> None:
+def node_name(label: str) -> str:
+    """Return a name for a process's node in Celery's eyes; another one at each call.
+
+    It must be its own: two of one name fight over RabbitMQ's exclusive reply queue, and neither consumes. Machines may
+    share a host name (containers do), so a name of the process alone is not enough.
+    """
+    return f"{label}-{uuid4().hex[:8]}@{socket.gethostname()}"
+
+
+def serve(app: Celery, queues: Sequence[str], node: str, *, leave: Callable[[], None], concurrency: int = 2) -> None:
     """Consume until a signal comes; then call `leave` (in a thread) and return when it has, at the latest.
 
     Raises RuntimeError, after leaving, where Celery's worker ended by itself.
@@ -48,9 +57,6 @@ def serve(app: Celery, queues: Sequence[str], name: str, *, leave: Callable[[], 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, stop)
-    # A node's name must be its own: two of one name fight over RabbitMQ's exclusive reply queue, and neither consumes.
-    # Machines may share a host name (containers do), so a name of the process alone is not enough.
-    node = f"{name}-{uuid4().hex[:8]}@{socket.gethostname()}"
     consuming = threading.Thread(target=_consume, args=(app, queues, node, concurrency, stopping), daemon=True)
     consuming.start()
     while consuming.is_alive() and not left.is_set():

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import Reject
 from kombu import Queue
 
 from domain.applications import application
@@ -25,8 +26,8 @@ from storage.session import Connection, Engine, connect, read, write
 from storage.settings import Settings
 from storage.submit import submit
 from storage.tenants import backlog_limit, get, listing
-from workers.celery_app import SUBMIT, make_app, queue
-from workers.celery_process import serve
+from workers.celery_app import BROKER_ERRORS, SUBMIT, make_app, queue
+from workers.celery_process import node_name, serve
 
 log = logging.getLogger(__name__)
 
@@ -75,19 +76,23 @@ def run_intake(settings: Settings) -> None:
     with process("intake", settings.run_folder) as me:
         engine = connect(settings.database_url, pool_size=4)
         app = make_app(settings, [])
-        define_submit(app, settings, partial(take_in, engine, default_limit=settings.backlog_limit))
         closing = threading.Event()
+        define_submit(app, settings, partial(take_in, engine, default_limit=settings.backlog_limit), closing)
+        node = node_name(me.label)
         # Tenants come and go while this runs; a consumer needs a queue from its start, and this one nobody sends to.
         amqp = settings.broker_url.startswith("amqp")
         app.amqp.queues.add(queue(f"{PREFIX}{socket.gethostname()}-idle", settings.queue_prefix, amqp=amqp))
-        follow = threading.Thread(target=_follow_tenants, args=(app, settings, engine, closing), daemon=True)
+        follow = threading.Thread(target=_follow_tenants, args=(app, settings, engine, node, closing), daemon=True)
         follow.start()
         me.ready()
-        serve(app, [f"{settings.queue_prefix}{PREFIX}{socket.gethostname()}-idle"], me.label, leave=closing.set)
+        serve(app, [f"{settings.queue_prefix}{PREFIX}{socket.gethostname()}-idle"], node, leave=closing.set)
 
 
-def define_submit(app: Celery, settings: Settings, take: Callable[..., None]) -> None:
-    """Give the app the task that producers send; the tenant is told by the queue, never by the message."""
+def define_submit(app: Celery, settings: Settings, take: Callable[..., None], closing: threading.Event) -> None:
+    """Give the app the task that producers send; the tenant is told by the queue, never by the message.
+
+    While the database does not answer, a message waits in its thread; once `closing`, it goes back to the broker.
+    """
 
     def submit_task(task: Any, *positional: Any, **message: Any) -> None:  # noqa: ANN401
         name = str(task.request.delivery_info.get("routing_key", "")).removeprefix(settings.queue_prefix)
@@ -98,24 +103,36 @@ def define_submit(app: Celery, settings: Settings, take: Callable[..., None]) ->
                 return
             except Unavailable as error:
                 log.warning("a submission waits", extra={"event": "intake.waits", "reason": str(error)})
-                threading.Event().wait(RETRY_S)
+                if closing.wait(RETRY_S):
+                    raise Reject("this process leaves", requeue=True) from error
 
     app.task(submit_task, name=SUBMIT, bind=True, ignore_result=True)
 
 
-def _follow_tenants(app: Celery, settings: Settings, engine: Engine, closing: threading.Event) -> None:
-    """Consume the queues of the tenants that have their intake enabled, as they change."""
+def _follow_tenants(app: Celery, settings: Settings, engine: Engine, node: str, closing: threading.Event) -> None:
+    """Consume the queues of the tenants that have their intake enabled, as they change.
+
+    Only this process is told to, and it has to confirm: told to all, every worker on the broker would take submissions
+    too and throw them away; told while it does not hear, this one would never consume.
+    """
     consumed: set[str] = set()
     while not closing.wait(LOOK_EVERY_S):
         try:
             wanted = {tenant.name for tenant in read(engine, listing) if tenant.intake_enabled}
             for tenant in sorted(wanted - consumed):
-                app.control.add_consumer(**_consumer(settings, tenant), reply=False)
+                if _confirmed(app.control.add_consumer(**_consumer(settings, tenant), destination=[node], reply=True)):
+                    consumed.add(tenant)
             for tenant in sorted(consumed - wanted):
-                app.control.cancel_consumer(f"{settings.queue_prefix}{PREFIX}{tenant}", reply=False)
-            consumed = wanted
-        except (Unavailable, OSError) as error:
+                name = f"{settings.queue_prefix}{PREFIX}{tenant}"
+                if _confirmed(app.control.cancel_consumer(name, destination=[node], reply=True)):
+                    consumed.discard(tenant)
+        except (Unavailable, *BROKER_ERRORS) as error:
             log.warning("tenants cannot be followed", extra={"event": "intake.unfollowed", "reason": str(error)})
+
+
+def _confirmed(answers: list[dict[str, dict[str, str]]] | None) -> bool:
+    """Say whether the node did as it was told; answers are {node: {"ok" or "error": text}}."""
+    return any("ok" in told for answer in answers or [] for told in answer.values())
 
 
 def _consumer(settings: Settings, tenant: str) -> dict[str, Any]:

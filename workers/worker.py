@@ -22,7 +22,7 @@ from storage.processes import Process, log_as_json, process
 from storage.session import Engine, connect, read, write
 from storage.settings import Settings
 from workers.celery_app import all_queue_names, make_app
-from workers.celery_process import serve
+from workers.celery_process import node_name, serve
 from workers.committing import Committer
 from workers.crew import Crew, Links, watching
 from workers.device import Device
@@ -132,7 +132,7 @@ class _Worker:
         log.info("serving", extra={"event": "worker.serving", "queues": self.queues})
         code = 0
         try:
-            serve(app, names, self.me.label, leave=self._leave)
+            serve(app, names, node_name(self.me.label), leave=self._leave)
         except RuntimeError as error:
             log.critical("%s", error, extra={"event": "worker.deaf"})
             code = 1

@@ -1,5 +1,6 @@
 """The Celery producer: an upstream system that sends `sightline.submit`, on every broker."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,6 +82,34 @@ def test_a_producers_job_runs_once_however_often_it_is_sent_and_its_mistakes_are
         "part-4": "invalid_parameters",
     }
     invariant(one, [seed, job.id])
+
+
+def test_a_tenant_that_enables_it_while_workers_serve_loses_no_submission_to_them(one: System) -> None:
+    # given a worker and an intake that serve already
+    one.submit(QUICK)
+    sha256 = read(one.engine, latest, TENANT)[0].images[0]
+    one.start("worker")
+    one.start("intake")
+
+    # when the tenant enables its intake and sends
+    write(one.engine, configure, TENANT, intake_enabled=True)
+    with upstream(one) as app:
+
+        def first_is_kept() -> bool:
+            # Sent again and again: RabbitMQ drops what comes before an intake has made the queue.
+            send(app, application="inspection", images=[sha256], idempotency_key="first")
+            time.sleep(0.5)
+            return bool(kept(one, "first"))
+
+        eventually(first_is_kept, 20, "the queue is consumed")
+        for at in range(20):
+            send(app, application="inspection", images=[sha256], idempotency_key=f"part-{at}")
+
+        # then every one becomes a job
+        eventually(lambda: all(kept(one, f"part-{at}") for at in range(20)), 10, f"all are kept\n{one.logs()}")
+    one.start("dispatch")
+    one.wait_for_the_end(15)
+    assert one.states() == {"succeeded": 22}
 
 
 def test_a_tenant_that_has_not_enabled_it_has_its_messages_refused(one: System) -> None:
