@@ -6,6 +6,7 @@ nothing else is in flight in the process, so that if it takes the process with i
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -92,8 +93,12 @@ class Crew:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout=5)
+        until = time.monotonic() + timeout_s
         with self._changed:
-            return self._changed.wait_for(lambda: not self._running, timeout_s)
+            while self._running and time.monotonic() < until:
+                self.links.turned()  # nothing claims any more, which the watchdog must not take for a stall
+                self._changed.wait(min(LOOK_EVERY_S, until - time.monotonic()))
+            return not self._running
 
     def _claim_on(self) -> None:
         while not self._closing:
@@ -124,11 +129,19 @@ class Crew:
             claimed = self.links.claim(lease.worker, [one.id for one in heard], suspects) if lease.holds() else []
         except Unavailable as error:
             log.warning("a claim waits", extra={"event": "claim.waits", "reason": str(error)})
-            self.ears.put_back(heard)
-            threading.Event().wait(PAUSE_S)
+            self._later(heard)
+            return
+        except Exception:
+            # Without this thread the process would stay, renew its lease and never claim again.
+            log.exception("a claim failed", extra={"event": "claim.failed"})
+            self._later(heard)
             return
         for job in claimed:
             self._begin(Running(job, lease))
+
+    def _later(self, heard: list[Heard]) -> None:
+        self.ears.put_back(heard)
+        time.sleep(PAUSE_S)
 
     def _alone(self) -> bool:
         """Wait for a while until nothing else is in flight; say whether it is so."""

@@ -29,6 +29,7 @@ class Yard:
     suspects: set[UUID] = field(default_factory=set)
     stale: set[UUID] = field(default_factory=set)
     claims_fail: int = 0
+    failure: type[Exception] = StorageUnavailable
     started: list[UUID] = field(default_factory=list)
     running: set[UUID] = field(default_factory=set)
     together: dict[UUID, set[UUID]] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Yard:
     def claim(self, worker: UUID, ids: Sequence[UUID], suspects: bool) -> list[ClaimedJob]:
         if self.claims_fail:
             self.claims_fail -= 1
-            raise StorageUnavailable("gone")
+            raise self.failure("gone")
         taken = [one for one in ids if one not in self.stale and (one in self.suspects) == suspects]
         return [ClaimedJob(one, 1, "acme", "inspection", "standard", {}, (), 0, suspects, None) for one in taken]
 
@@ -171,9 +172,10 @@ def test_stale_ids_are_let_go(yard: Yard) -> None:
     assert len(yard.ears) == 0
 
 
-def test_claims_wait_while_the_database_does_not_answer(yard: Yard) -> None:
-    # given a database that fails twice
-    yard.claims_fail = 2
+@pytest.mark.parametrize("failure", [StorageUnavailable, RuntimeError])
+def test_claims_wait_while_the_database_does_not_answer(yard: Yard, failure: type[Exception]) -> None:
+    # given a database that fails twice, in a way foreseen or not
+    yard.claims_fail, yard.failure = 2, failure
     (job,) = ids(1)
     # when a job is heard
     yard.hear(job)
@@ -249,6 +251,19 @@ def test_draining_waits_for_what_runs_and_claims_no_more(yard: Yard) -> None:
     assert yard.crew.drain(SOON)
     assert third not in yard.started
     assert yard.ears.close() == [third]
+
+
+def test_a_long_drain_is_no_stall(yard: Yard) -> None:
+    # given a job that takes its time
+    (job,) = ids(1)
+    yard.hear(job)
+    yard.until(lambda: yard.started == [job])
+    # when the crew drains for it
+    before = yard.turns
+    assert not yard.crew.drain(0.3)
+    # then the watchdog was told that all is well until the end of it
+    assert yard.turns > before + 3
+    yard.let_end(job)
 
 
 def test_cancels_are_seen_again_after_the_database_failed(yard: Yard) -> None:
