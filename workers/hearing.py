@@ -35,18 +35,22 @@ class Ears:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _closed: bool = False
 
-    def hear(self, rows: Iterable[tuple[UUID, str, bool, float | None]]) -> None:
-        """Put in (id, lane, suspect, seconds to the deadline); one that is here already is not put in again."""
+    def hear(self, rows: Iterable[tuple[UUID, str, bool, float | None]]) -> bool:
+        """Put in (id, lane, suspect, seconds to the deadline); one that is here already is not put in again.
+
+        False once closed: nothing was heard.
+        """
         now = time.monotonic()
         with self._changed:
             if self._closed:
-                return
+                return False
             for job_id, lane, suspect, seconds in rows:
                 if job_id not in self._known:
                     deadline = math.inf if seconds is None else now + seconds
                     self._known.add(job_id)
                     heapq.heappush(self._heap, Heard(deadline, Lane(lane).rank, job_id, suspect))
             self._changed.notify_all()
+            return True
 
     def take(self, most: int, timeout_s: float) -> list[Heard]:
         """Take up to `most` of one kind: ordinary jobs, or a single suspect. Empty after the time-out."""

@@ -12,6 +12,7 @@ from random import Random
 from uuid import UUID
 
 from domain.applications import application
+from domain.errors import Unavailable
 from domain.retries import RetryPolicy
 from storage import leases
 from storage.claims import claim, commit, hearable
@@ -161,11 +162,13 @@ class _Worker:
     def _hear(self, ids: Sequence[UUID]) -> None:
         served = set(self.queues)
         rows = read(self.engine, hearable, ids)
-        self.ears.hear(
+        heard = self.ears.hear(
             (job_id, lane, suspect, seconds)
             for job_id, name, lane, suspect, seconds in rows
             if f"{name}.{lane}" in served
         )
+        if not heard:
+            self._hand_back(ids)  # Celery's loop goes on for a moment after this process was told to leave
 
     def _commit(self, worker: UUID, outcomes: Sequence[object]) -> set[UUID]:
         return write(self.engine, commit, worker, outcomes)
@@ -194,14 +197,20 @@ class _Worker:
         return renewed
 
     def _leave(self) -> None:
-        """Drain: hear no more, finish what runs, hand back the rest."""
-        unclaimed = self.ears.close()
+        """Drain: hear no more, hand back what has not begun, finish what runs, hand back what did not end."""
+        self._hand_back(self.ears.close())
         ended = self.crew.drain(self.settings.drain_seconds)
         self.closing.set()
         self.committer.close()
         self.keeper.close()
         reason = "it was drained" if ended else "it was drained, past its time limit"
-        write(self.engine, leases.hand_back, unclaimed)
         write(self.engine, leases.end, self.keeper.lease.worker, leases.Ending(reason, lost=False))
         self.notes.close()
         self.me.leave()
+
+    def _hand_back(self, unclaimed: Sequence[UUID]) -> None:
+        """Let others run at once what this process heard and will not claim; what runs may take long to end."""
+        try:
+            write(self.engine, leases.hand_back, unclaimed)
+        except Unavailable as error:
+            log.warning("what was heard is rung for again later", extra={"event": "drain.kept", "reason": str(error)})

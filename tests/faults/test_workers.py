@@ -81,6 +81,25 @@ def test_a_worker_told_to_leave_finishes_what_runs_and_hands_back_the_rest(one: 
     invariant(one, submitted)
 
 
+def test_a_worker_told_to_leave_hands_back_at_once_what_it_has_not_begun(one: System) -> None:
+    # given a worker with one thread, which a job holds for long, and a second job that it has heard
+    one.start("dispatch", SIGHTLINE_RERING_SECONDS="60")
+    leaving = one.start("worker", SIGHTLINE_JOB_THREADS="1", SIGHTLINE_DRAIN_SECONDS="30")
+    one.submit(HANG)
+    eventually(lambda: running(one) == 1, 10, "it holds the thread")
+    one.submit(QUICK)
+    eventually(lambda: column(one, "rung_at").count(None) == 0, 10, "the second was rung for")
+    time.sleep(1)  # and heard: nothing outside tells of it
+
+    # when it is told to leave, and another comes
+    leaving.send_signal(signal.SIGTERM)
+    one.start("worker")
+
+    # then the second job does not wait until the first has ended
+    eventually(lambda: one.states().get("succeeded", 0) == 1, 15, f"it ran elsewhere\n{one.logs()}")
+    assert leaving.poll() is None, "the first is still being waited for"
+
+
 def test_a_worker_that_stood_still_past_its_lease_commits_nothing(one: System) -> None:
     one.start("dispatch")
     stalled = one.start("worker")
