@@ -109,5 +109,5 @@ class Committer:
         try:
             self._write_while_it_holds(lease, [plain])
         except Exception:
-            # Neither the outcome nor its refusal: the lease is ended by the reaper, and the job runs again.
+            # Neither the outcome nor its refusal: this worker disowns the job at a later renewal, and it runs again.
             log.exception("a job cannot be ended", extra={"event": "commit.impossible", "job": outcome.job.id})
