@@ -21,6 +21,7 @@ def run() -> None:
     engine: Engine = context.config.attributes["engine"]
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         context.configure(
             connection=connection,

@@ -71,6 +71,11 @@ def waiting(connection: Connection, queue: Queue, limit: int, *, after: str = ""
         turns.append([Waiting(job_id, name) for job_id in _of_tenant(connection, queue, name, share)])
         if share == 1 and sum(map(len, turns)) >= limit:
             break  # one of each fills the places, so that what many more tenants have need not be looked at
+    if sum(map(len, turns)) < limit:
+        # Others had less than their share, or only jobs that are held back: whoever has more may fill their places.
+        more = [turn[0].tenant for turn in turns if len(turn) == share]
+        full = {name: [Waiting(job_id, name) for job_id in _of_tenant(connection, queue, name, limit)] for name in more}
+        turns = [full.get(turn[0].tenant, turn) for turn in turns if turn]
     mixed = [one for turn in zip_longest(*turns) for one in turn if one is not None]
     return mixed[:limit]
 

@@ -172,8 +172,9 @@ def replay(connection: Connection, tenant: str, job_id: UUID) -> JobView:
     state = JobState(job.state)
     if state not in REPLAYABLE:
         raise TransitionRefused(f"job {job_id} is {state.value}; it cannot be replayed", state=state.value)
-    if job.supersede_key is not None and _head(connection, job) != job_id:
-        raise TransitionRefused(f"job {job_id} has been superseded by {_head(connection, job)}", state=state.value)
+    head = _head(connection, job) if job.supersede_key is not None else job_id
+    if head != job_id:
+        raise TransitionRefused(f"job {job_id} has been superseded by {head}", state=state.value)
     connection.execute(
         update(jobs)
         .where(jobs.c.id == job_id)
@@ -226,7 +227,8 @@ def _row(connection: Connection, tenant: str, job_id: UUID, *, lock: bool = Fals
 
 def _head(connection: Connection, job: Row[Any]) -> UUID | None:
     same = (heads.c.tenant == job.tenant, heads.c.application == job.application, heads.c.key == job.supersede_key)
-    return connection.execute(select(heads.c.job_id).where(*same)).scalar()
+    # Locked, so that a newer submission takes the head before this look or finds the job queued afterwards.
+    return connection.execute(select(heads.c.job_id).where(*same).with_for_update()).scalar()
 
 
 def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:

@@ -141,7 +141,7 @@ def _give_back(connection: Connection, job: Row[Any], ending: Ending) -> Change:
     elif strikes >= STRIKES_TO_DEATH:
         state = JobState.DEAD
         values["error_code"] = "struck_out"
-        values["error_message"] = f"its worker died {strikes} times while running it alone; last: {ending.reason}"
+        values["error_message"] = f"it was lost {strikes} times while it ran alone in its worker; last: {ending.reason}"
         body["error"] = {"code": values["error_code"], "message": values["error_message"]}
     else:
         state = JobState.QUEUED

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, literal, select, update
 
 from domain.jobs import JobState
 from storage.clock import moment
@@ -21,8 +21,13 @@ def expire(connection: Connection) -> int:
 
 
 def end_superseded(connection: Connection) -> int:
-    """End queued jobs of a `supersede_key` whose head is another: they ran when it came, and were given back since."""
-    return _end_queued(connection, JobState.SUPERSEDED, jobs.c.supersede_key.is_not(None) & superseded(), jobs.c.id)
+    """End queued jobs of a `supersede_key` whose head is another: they ran when it came, and were given back since.
+
+    One that has never run was ended by the submission that took its head, so only those with a token are looked at.
+    """
+    has_run = jobs.c.token > literal(0, literal_execute=True)
+    keyed = jobs.c.supersede_key.is_not(None) & has_run
+    return _end_queued(connection, JobState.SUPERSEDED, keyed & superseded(), jobs.c.id)
 
 
 def _end_queued(

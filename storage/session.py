@@ -28,6 +28,11 @@ T = TypeVar("T")
 REPEATABLE = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATEs after which the same transaction may simply be repeated: serialisation, deadlock, lock not available."""
 
+IDLE_MS = 5_000
+"""How long a transaction on PostgreSQL may do nothing before the server ends it."""
+LOCK_MS = 10_000
+"""How long a statement on PostgreSQL waits for a lock before the transaction is repeated."""
+
 FULL = frozenset({"53100"})
 """SQLSTATE of a full disk."""
 
@@ -47,9 +52,13 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if parsed.get_backend_name() == "postgresql":
-        options = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+        options: dict[str, int | str] = {"connect_timeout": 5}
+        options |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
         # An unacknowledged write gives up after so many ms: a cut without a reset must not block for 15 minutes.
         options["tcp_user_timeout"] = 10_000
+        # A process that stands still in mid-transaction (SIGSTOP, a suspended machine) keeps its row locks, and whoever
+        # wants them, the reaper first, would wait as long as it does. So the server ends such a session.
+        options["options"] = f"-c idle_in_transaction_session_timeout={IDLE_MS} -c lock_timeout={LOCK_MS}"
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_size=pool_size,

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     job_threads: int = Field(default=8, ge=1, description="jobs that one worker runs at a time")
     memory_mb: int = Field(default=6144, ge=1, description="budget for models on a CPU worker")
     call_limit_s: float | None = Field(default=None, gt=0, description="overrides every model's own limit")
+    job_limit_s: float = Field(default=900.0, gt=0, description="when a job that still runs is taken for hung")
     max_attempts: int = Field(default=5, ge=1)
     retry_delay_s: float = Field(default=1.0, ge=0)
     backlog_limit: int = Field(default=200_000, ge=1, description="waiting and running jobs of one tenant")

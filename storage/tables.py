@@ -107,7 +107,7 @@ _partial(
 _partial("ix_jobs_running", RUNNING, jobs.c.application, jobs.c.lane)
 _partial("ix_jobs_running_worker", RUNNING, jobs.c.worker)
 _partial("ix_jobs_deadline", text("state = 'queued' AND deadline IS NOT NULL"), jobs.c.deadline)
-_partial("ix_jobs_supersede", text("state = 'queued' AND supersede_key IS NOT NULL"), jobs.c.id)
+_partial("ix_jobs_supersede", text("state = 'queued' AND supersede_key IS NOT NULL AND token > 0"), jobs.c.id)
 _partial(
     "uq_jobs_idempotency",
     text("idempotency_key IS NOT NULL"),

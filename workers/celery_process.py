@@ -10,15 +10,31 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import ClassVar
 from uuid import uuid4
 
 from celery import Celery
 from celery.worker import WorkController, state
+from celery.worker.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
 LEAVE_S = 3.0
 """How long Celery's own loop may take to end once nothing is left to do."""
+
+
+class DoorbellConsumer(Consumer):  # type: ignore[misc]  # (Celery has no types)
+    """Celery's consumer without native delayed delivery.
+
+    For quorum queues it would declare some 28 exchanges and queues for ETAs, which are never used here.
+    """
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+        """Celery's steps but that one."""
+
+        default_steps: ClassVar[list[str]] = [
+            step for step in Consumer.Blueprint.default_steps if not step.endswith("DelayedDelivery")
+        ]
 
 
 def node_name(label: str) -> str:
@@ -54,6 +70,8 @@ def serve(app: Celery, queues: Sequence[str], node: str, *, leave: Callable[[], 
             threading.Thread(target=leave_once, name="leaving").start()
         state.should_stop = 0
 
+    # Celery's pool threads look tasks up in the default app; this process has but one.
+    app.set_default()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, stop)
@@ -76,6 +94,7 @@ def _consume(app: Celery, queues: Sequence[str], hostname: str, concurrency: int
             app=app,
             hostname=hostname,
             pool_cls="threads",
+            consumer_cls=DoorbellConsumer,
             concurrency=concurrency,
             queues=list(queues),
             without_mingle=True,

@@ -125,8 +125,11 @@ class Crew:
             self.ears.put_back(heard)
             return
         lease = self.links.lease()
+        if not lease.holds():
+            self._later(heard)
+            return
         try:
-            claimed = self.links.claim(lease.worker, [one.id for one in heard], suspects) if lease.holds() else []
+            claimed = self.links.claim(lease.worker, [one.id for one in heard], suspects)
         except Unavailable as error:
             log.warning("a claim waits", extra={"event": "claim.waits", "reason": str(error)})
             self._later(heard)

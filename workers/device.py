@@ -53,6 +53,8 @@ class Device:
 
     name: str
     guard: Guard
+    died: Callable[[str], None]
+    """called when the thread cannot go on: without it no job would ever be answered again"""
     clock: Callable[[], float] = time.monotonic
     census: Census = field(default_factory=Census)
 
@@ -110,6 +112,13 @@ class Device:
             self._changed.notify_all()
 
     def _serve(self) -> None:
+        try:
+            self._serve_on()
+        except BaseException as error:
+            log.exception("the device's thread ends", extra={"event": "device.died", "device": self.name})
+            self.died(f"the thread of device {self.name!r} ended: {type(error).__name__}: {error}")
+
+    def _serve_on(self) -> None:
         while True:
             with self._changed:
                 closed = self._next_batch()

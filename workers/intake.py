@@ -6,7 +6,6 @@ an event; the outcome is read with `GET /v1/jobs?idempotency_key=`. No torch.
 """
 
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -33,11 +32,12 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 2.0
 PREFIX = "intake."
+IDLE = "intake-idle"
 MAX_KEY = 200
 RETRY_S = 2.0
 
 
-def take_in(engine: Engine, tenant: str, message: dict[str, Any], default_limit: int) -> None:
+def take_in(engine: Engine, tenant: str, message: Any, default_limit: int) -> None:  # noqa: ANN401  (whatever came)
     """Submit what a producer sent; store a rejection as an event.
 
     Raises Unavailable where the database does not answer: then the message must not be lost.
@@ -47,7 +47,7 @@ def take_in(engine: Engine, tenant: str, message: dict[str, Any], default_limit:
     except Unavailable:
         raise
     except SightlineError as error:
-        key = message.get("idempotency_key")
+        key = message.get("idempotency_key") if isinstance(message, dict) else None
         body = {
             "code": error.code,
             "message": error.message,
@@ -57,7 +57,9 @@ def take_in(engine: Engine, tenant: str, message: dict[str, Any], default_limit:
         write(engine, told, tenant, EventType.INTAKE_REJECTED, body)
 
 
-def _accept(connection: Connection, tenant: str, message: dict[str, Any], default_limit: int) -> None:
+def _accept(connection: Connection, tenant: str, message: Any, default_limit: int) -> None:  # noqa: ANN401
+    if not isinstance(message, dict):
+        raise InvalidRequest(f"a submission is a JSON object, not {type(message).__name__}")
     if not get(connection, tenant).intake_enabled:
         raise InvalidRequest(f"the Celery intake of tenant {tenant!r} is not enabled")
     key = message.get("idempotency_key")
@@ -81,11 +83,11 @@ def run_intake(settings: Settings) -> None:
         node = node_name(me.label)
         # Tenants come and go while this runs; a consumer needs a queue from its start, and this one nobody sends to.
         amqp = settings.broker_url.startswith("amqp")
-        app.amqp.queues.add(queue(f"{PREFIX}{socket.gethostname()}-idle", settings.queue_prefix, amqp=amqp))
+        app.amqp.queues.add(queue(IDLE, settings.queue_prefix, amqp=amqp))
         follow = threading.Thread(target=_follow_tenants, args=(app, settings, engine, node, closing), daemon=True)
         follow.start()
         me.ready()
-        serve(app, [f"{settings.queue_prefix}{PREFIX}{socket.gethostname()}-idle"], node, leave=closing.set)
+        serve(app, [f"{settings.queue_prefix}{IDLE}"], node, leave=closing.set)
 
 
 def define_submit(app: Celery, settings: Settings, take: Callable[..., None], closing: threading.Event) -> None:
@@ -99,7 +101,7 @@ def define_submit(app: Celery, settings: Settings, take: Callable[..., None], cl
         tenant = name.removeprefix(PREFIX)
         while True:
             try:
-                take(tenant=tenant, message=positional[0] if positional else message)
+                take(tenant=tenant, message=message if not positional else positional[0])
                 return
             except Unavailable as error:
                 log.warning("a submission waits", extra={"event": "intake.waits", "reason": str(error)})

@@ -62,12 +62,15 @@ class Notes:
                     del self._slots[job]
 
     def leave_only(self, jobs: Sequence[UUID]) -> None:
-        """Take out every note but those of these jobs, and take no more: the others were only there when this hung."""
+        """Leave the notes of these jobs and no others, and take no more: the rest were only there when this hung."""
         with self._lock:
             self._sealed = True  # other threads go on until the process has ended
             for job, slot in self._slots.items():
                 if job not in jobs:
                     self._write(slot, EMPTY)
+            for job in jobs:
+                if job not in self._slots and self._free:
+                    self._write(self._free.pop(), job.bytes)
 
     def close(self) -> None:
         """Leave an empty file: whoever ends in order has nothing to confess."""

@@ -39,6 +39,9 @@ class Workshop:
     memory: Callable[[str], Memory]
     """a tenant's translation memory"""
     guard: Callable[[Sequence[UUID], float], AbstractContextManager[None]]
+    """notes the jobs of a decode or a device call and watches its time"""
+    patience: Callable[[UUID], AbstractContextManager[None]]
+    """watches the time of a whole job"""
     limits: ImageLimits
     retries: RetryPolicy
     random: Random
@@ -46,7 +49,7 @@ class Workshop:
 
 def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | None]) -> Outcome | None:
     """Run a job and return its outcome; None where it was fenced and nothing may be said of it any more."""
-    with workshop.residency.device.job():
+    with workshop.residency.device.job(), workshop.patience(job.id):
         vision = JobVision(
             job=job,
             lane=Lane(job.lane).rank,

@@ -116,7 +116,10 @@ class Supervisor:
             self._end_all()
 
     def _end_all(self) -> None:
-        """End the workers first, the broker last."""
+        """End the workers first, all at once, the broker last."""
+        for child in self.children:
+            if child.name == "worker" and child.process is not None:
+                child.process.terminate()
         for child in reversed(self.children):
             child.end(self.settings.drain_seconds + 15.0)
         # A broker is another program by then, and leaves its pid file behind.
@@ -124,7 +127,10 @@ class Supervisor:
             path.unlink()
 
     def _serving(self) -> bool:
-        ready = {path.read_text("ascii").strip() for path in self.settings.run_folder.glob("*.ready")}
+        try:
+            ready = {path.read_text("ascii").strip() for path in self.settings.run_folder.glob("*.ready")}
+        except FileNotFoundError:
+            return False  # its process ended between the two looks
         waits = [child for child in self.children if child.name in {"dispatch", "worker", "intake"}]
         return all(c.process is not None and str(c.process.pid) in ready for c in waits) and _answers(self.settings.url)
 

@@ -26,6 +26,7 @@ LOOK_EVERY_S = 0.2
 class Watched:
     """A call under a limit."""
 
+    what: str
     jobs: tuple[UUID, ...]
     limit_s: float
     until: float
@@ -33,7 +34,7 @@ class Watched:
 
 @dataclass
 class Watchdog:
-    """Watches device calls, decodes, and the loop that claims."""
+    """Watches device calls, decodes, whole jobs, and the loop that claims."""
 
     notes: Notes
     clock: Callable[[], float] = time.monotonic
@@ -53,13 +54,23 @@ class Watchdog:
 
     @contextmanager
     def guarding(self, jobs: Sequence[UUID], limit_s: float) -> Iterator[None]:
-        """Note the jobs and watch the time (seconds) while the block runs."""
-        watched = Watched(tuple(jobs), limit_s, self.clock() + limit_s)
+        """Note the jobs of a device call or a decode, and watch the time (seconds) while the block runs."""
+        watched = Watched("a device call", tuple(jobs), limit_s, self.clock() + limit_s)
+        with self._watching(watched), self.notes.noting(jobs):
+            yield
+
+    @contextmanager
+    def timing(self, job: UUID, limit_s: float) -> Iterator[None]:
+        """Watch the time (seconds) of a whole job, without a note: most of it endangers nobody else."""
+        with self._watching(Watched("a job", (job,), limit_s, self.clock() + limit_s)):
+            yield
+
+    @contextmanager
+    def _watching(self, watched: Watched) -> Iterator[None]:
         with self._lock:
             self._calls.add(watched)
         try:
-            with self.notes.noting(jobs):
-                yield
+            yield
         finally:
             with self._lock:
                 self._calls.discard(watched)
@@ -78,7 +89,7 @@ class Watchdog:
                 self._forgive(self.clock() - looked)  # the whole process stood still (SIGSTOP): nobody hung
             looked = self.clock()
             for watched in self.overdue():
-                self._end(f"a device call of {len(watched.jobs)} jobs passed its limit of {watched.limit_s} s", watched)
+                self._end(f"{watched.what} passed its limit of {watched.limit_s:g} s", watched)
             if looked - self._turned > self.stalled_s:
                 self._end(f"no claim was tried for {self.stalled_s} s", None)
 
@@ -87,6 +98,10 @@ class Watchdog:
             for watched in self._calls:
                 watched.until += stood_still_s
         self._turned += stood_still_s
+
+    def end(self, reason: str) -> None:
+        """End the process: it cannot go on, and no job is to blame."""
+        self._end(reason, None)
 
     def _end(self, reason: str, watched: Watched | None) -> None:
         self.notes.leave_only(watched.jobs if watched else ())

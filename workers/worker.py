@@ -81,7 +81,7 @@ def _bury_predecessor(engine: Engine, notes: Notes) -> None:
 
 def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog) -> Workshop:
     registry = load_profile(settings.models, call_limit_s=settings.call_limit_s)
-    device = Device("cpu", guard=watchdog.guarding)
+    device = Device("cpu", guard=watchdog.guarding, died=watchdog.end)
     residency = Residency(
         device, family.load, settings.memory_mb * MEGABYTE, pinned=frozenset(registry.profile.preload)
     )
@@ -92,6 +92,7 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog) -> Worksho
         fetch=images.get,
         memory=partial(TenantMemory, engine),
         guard=watchdog.guarding,
+        patience=partial(watchdog.timing, limit_s=settings.job_limit_s),
         limits=settings.image_limits,
         retries=RetryPolicy(max_attempts=settings.max_attempts, first_delay_s=settings.retry_delay_s),
         random=Random(),  # noqa: S311  (jitter)

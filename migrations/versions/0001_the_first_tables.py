@@ -196,8 +196,8 @@ def upgrade() -> None:
         "jobs",
         ["id"],
         unique=False,
-        sqlite_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL"),
-        postgresql_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL"),
+        sqlite_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL AND token > 0"),
+        postgresql_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL AND token > 0"),
     )
     op.create_index(
         "ix_jobs_unrung",
@@ -349,8 +349,8 @@ def downgrade() -> None:
     op.drop_index(
         "ix_jobs_supersede",
         table_name="jobs",
-        sqlite_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL"),
-        postgresql_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL"),
+        sqlite_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL AND token > 0"),
+        postgresql_where=sa.text("state = 'queued' AND supersede_key IS NOT NULL AND token > 0"),
     )
     op.drop_index(
         "ix_jobs_running_worker",

@@ -349,3 +349,16 @@ def test_two_dispatchers_ring_once_for_each_job(postgresql_engine: Engine) -> No
         list(pool.map(work, brokers))
     # then each job was rung for, once
     assert sorted(brokers[0].ids + brokers[1].ids) == sorted(ids)
+
+
+def test_places_that_held_back_tenants_leave_are_filled_by_those_who_have_more(life: Life) -> None:
+    # given a tenant with many jobs among ten whose jobs are all held back
+    later = datetime.now(UTC) + timedelta(hours=1)
+    for at in range(10):
+        life.submit(f"held-{at}", not_before=later)
+    busy = {life.submit("busy") for _ in range(30)}
+    # when there is room for twenty
+    # then the one that can run fills it
+    found = wanted(life, 20)
+    assert len(set(found)) == 20
+    assert set(found) <= busy

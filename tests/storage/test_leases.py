@@ -1,13 +1,18 @@
 """Leases: renewing, lapsing, ending once, and what becomes of the jobs of a worker that is gone."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
+import pytest
+from sqlalchemy import Engine
+
 from domain.jobs import LOSSES_TO_SUSPICION, STRIKES_TO_DEATH
 from storage import leases
+from storage.claims import claim
 from storage.leases import Ending
-from storage.session import read, write
+from storage.session import IDLE_MS, read, write
 from storage.tables import events
 from tests.support.life import Life
 from workers.reap import reap
@@ -228,3 +233,23 @@ def test_a_claim_that_was_never_answered_is_disowned(life: Life) -> None:
     assert (row.losses, row.attempts) == (0, 0)
     # and holding nothing at all is no error
     assert write(life.engine, leases.disown, other, [], 60.0) == 1
+
+
+@pytest.mark.service
+def test_a_worker_that_stands_still_in_mid_transaction_does_not_hold_up_the_reaper(postgresql_engine: Engine) -> None:
+    # given a worker whose lease lapsed while it stood still, with the locks of a claim that it never finished
+    life = Life(postgresql_engine)
+    worker = life.worker()
+    running, waits = life.running(worker), life.submit()
+    still = postgresql_engine.connect()
+    claim(still, worker, [waits])
+    life.lapse(worker)
+    # when the reaper comes
+    begun = time.monotonic()
+    given_back = life.end(worker)
+    # then the server has ended that transaction, and both jobs can run again
+    assert time.monotonic() - begun < 2 * IDLE_MS / 1000
+    assert given_back == 1
+    assert [life.state(job) for job in (running.id, waits)] == ["queued", "queued"]
+    still.invalidate()
+    still.close()

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -89,7 +89,7 @@ def bench_with(model: Doubler, *, max_wait_s: float, most: int) -> Iterator[Benc
         guarded.append(list(jobs))
         yield
 
-    device = Device("test", guard)
+    device = Device("test", guard, died=pytest.fail)
     resident = Resident("doubler", model, Batcher(most, 1_000, max_wait_s), call_limit_s=60.0)
     device.add(resident)
     yield Bench(device, model, resident, guarded)
@@ -278,3 +278,24 @@ def test_many_jobs_with_many_calls_each_get_their_own_answers(model: Doubler) ->
         assert answers == [None if number % 7 == 0 else 2 * number for number in range(320)]
         assert max(len(batch) for batch in model.batches) <= 4
         assert (bench.device.census.running, bench.device.census.waiting) == (0, 0)
+
+
+def test_a_thread_that_cannot_go_on_says_so() -> None:
+    # given a device, and a clock that breaks
+    told: list[str] = []
+    said = threading.Event()
+
+    def died(reason: str) -> None:
+        told.append(reason)
+        said.set()
+
+    def broken() -> float:
+        raise RuntimeError("no clock")
+
+    # when its thread looks at the time
+    Device("test", lambda jobs, limit_s: nullcontext(), died=died, clock=broken).add(
+        Resident("doubler", Doubler(), Batcher(8, 1_000, 1.0), call_limit_s=60.0)
+    )
+    # then whoever can end the process is told why
+    assert said.wait(5)
+    assert "no clock" in told[0]

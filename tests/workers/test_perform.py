@@ -57,13 +57,14 @@ def shelf() -> Shelf:
 @pytest.fixture
 def workshop(shelf: Shelf) -> Iterator[Workshop]:
     """A worker's workshop with the drill as its only model."""
-    device = Device("cpu", guard=lambda jobs, limit_s: nullcontext())
+    device = Device("cpu", guard=lambda jobs, limit_s: nullcontext(), died=pytest.fail)
     yield Workshop(
         registry=load_profile(str(DRILL)),
         residency=Residency(device, family.load, 10**12),
         fetch=shelf.fetch,
         memory=lambda tenant: NoMemory(),
         guard=lambda jobs, limit_s: nullcontext(),
+        patience=lambda job: nullcontext(),
         limits=ImageLimits(),
         retries=RetryPolicy(max_attempts=3, first_delay_s=1.0, jitter=0.0),
         random=Random(1),

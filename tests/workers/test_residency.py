@@ -71,7 +71,7 @@ def machine() -> Machine:
 @pytest.fixture
 def device() -> Iterator[Device]:
     """A device that guards nothing."""
-    device = Device("test", guard=lambda jobs, limit_s: nullcontext())
+    device = Device("test", guard=lambda jobs, limit_s: nullcontext(), died=pytest.fail)
     yield device
     device.close()
 

@@ -60,6 +60,21 @@ def test_a_call_is_overdue_when_its_own_limit_has_passed(tmp_path: Path) -> None
     watchdog.notes.close()
 
 
+def test_a_whole_job_is_timed_without_a_note_and_blamed_when_it_hangs(tmp_path: Path) -> None:
+    # given a job that is timed, beside one that is on the device
+    clock, job, neighbour = Clock(), uuid4(), uuid4()
+    watchdog = Watchdog(Notes(tmp_path / "notes"), clock)
+    with watchdog.timing(job, 5.0), watchdog.guarding([neighbour], 60.0):
+        assert watchdog.notes.left_behind()[1] == {neighbour}
+        # when it takes too long
+        clock.now += 6
+        (overdue,) = watchdog.overdue()
+        watchdog.notes.leave_only(overdue.jobs)
+        # then its successor will find that job noted, and no other
+        assert watchdog.notes.left_behind()[1] == {job}
+    watchdog.notes.close()
+
+
 def test_a_process_that_stood_still_as_a_whole_is_forgiven(tmp_path: Path) -> None:
     # given a call with a limit of five seconds
     clock = Clock()
