@@ -105,8 +105,8 @@ def test_a_worker_that_stood_still_past_its_lease_commits_nothing(one: System) -
     stalled = one.start("worker")
     submitted = one.submit(SLOW, 8, params={"model": "sleeper"})
     # All threads are taken, so that it is not stopped while it claims: on SQLite it would hold the file's only write
-    # lock for as long as it stands still. On PostgreSQL the server ends such a transaction; tests/storage/test_leases.py
-    # has that case.
+    # lock for as long as it stands still. On PostgreSQL the server ends such a transaction: that case is in
+    # tests/storage/test_leases.py.
     eventually(lambda: running(one) == 8, 10, "its threads are taken")
 
     stalled.send_signal(signal.SIGSTOP)
