@@ -123,9 +123,10 @@ def claim(connection: Connection, worker: UUID, ids: Sequence[UUID], *, suspects
             or_(jobs.c.supersede_key.is_(None), ~superseded()),
             holds.exists(),
         )
-        # In id order, so that two claims of the same ids cannot deadlock; skipped, since another's claim is as good.
+        # In id order, so that two claims of the same ids cannot deadlock. It waits for whoever holds a row: a claim
+        # that skipped one which the dispatcher is just marking as rung would lose its doorbell.
         .order_by(jobs.c.id)
-        .with_for_update(skip_locked=True)
+        .with_for_update()
     )
     taken = connection.execute(
         update(jobs)

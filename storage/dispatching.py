@@ -55,11 +55,21 @@ def outstanding(connection: Connection, queue: Queue) -> int:
     return connection.execute(rung).scalar_one() + connection.execute(running).scalar_one()
 
 
+def hold(connection: Connection, queue: Queue) -> bool:
+    """Take a queue for this transaction, unless another dispatcher has it. SQLite has no such lock.
+
+    The queue is locked and its rows are not: a worker may claim a job while the message that named it is still young.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    name = func.hashtextextended(f"sightline.dispatch.{queue.name}", 0)
+    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(name))).scalar())
+
+
 def waiting(connection: Connection, queue: Queue, limit: int, *, after: str = "") -> list[Waiting]:
     """Return up to `limit` jobs that want a doorbell, the tenants in turn, each tenant's by deadline and age.
 
     The turn begins behind the tenant `after`, who was served last: in a full window one place comes free at a time.
-    On PostgreSQL the rows stay locked until the transaction ends, and other dispatchers skip them.
     """
     tenants = _waiting_tenants(connection, queue)
     if not tenants:
@@ -119,10 +129,9 @@ def _of_tenant(connection: Connection, queue: Queue, tenant: str, limit: int) ->
     """Return a tenant's jobs, those with the nearest deadline first, then the oldest."""
     mine = _unrung(queue, jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.ready_at <= moment())
     urgent = mine.where(jobs.c.deadline.is_not(None), jobs.c.deadline > moment()).order_by(jobs.c.deadline)
-    locked = urgent.limit(limit).with_for_update(skip_locked=True)
-    ids = list(connection.execute(locked).scalars())
+    ids = list(connection.execute(urgent.limit(limit)).scalars())
     if len(ids) < limit:
-        aged = mine.order_by(jobs.c.ready_at).limit(limit).with_for_update(skip_locked=True)
+        aged = mine.order_by(jobs.c.ready_at).limit(limit)
         known = set(ids)
         ids += [job_id for job_id in connection.execute(aged).scalars() if job_id not in known]
     return ids[:limit]

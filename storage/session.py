@@ -37,8 +37,8 @@ FULL = frozenset({"53100"})
 """SQLSTATE of a full disk."""
 
 
-READ_ONLY = frozenset({"25006"})
-"""SQLSTATE of a server that does not take writes: a standby, reached in the middle of a failover."""
+UNWILLING = frozenset({"25006", "25P03"})
+"""SQLSTATEs of a server that is read-only for now (a failover), and of a transaction that it ended as idle."""
 
 
 def connect(url: str, *, pool_size: int = 10) -> Engine:
@@ -59,7 +59,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         # A process that stands still in mid-transaction (SIGSTOP, a suspended machine) keeps its row locks, and whoever
         # wants them, the reaper first, would wait as long as it does. So the server ends such a session.
         options["options"] = f"-c idle_in_transaction_session_timeout={IDLE_MS} -c lock_timeout={LOCK_MS}"
-        return create_engine(
+        engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=10,
@@ -67,6 +67,10 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
             pool_pre_ping=True,
             connect_args=options,
         )
+        # Rows go in one statement, not through psycopg's pipeline: after a pipeline PostgreSQL 15 was seen not to start
+        # the clock of an idle transaction, and never ended it.
+        engine.dialect.use_insertmanyvalues_wo_returning = True
+        return engine
     raise StorageUnavailable(f"no such database: {parsed.render_as_string()}; use sqlite:/// or postgresql://")
 
 
@@ -121,7 +125,7 @@ def _translated(error: DBAPIError) -> Exception:
     told = str(error.orig)
     if getattr(error.orig, "sqlstate", None) in FULL or "database or disk is full" in told:
         return StorageFull("the database's disk is full; free space and try again")
-    unwilling = getattr(error.orig, "sqlstate", None) in READ_ONLY
+    unwilling = getattr(error.orig, "sqlstate", None) in UNWILLING
     if unwilling or isinstance(error, OperationalError) or error.connection_invalidated:
         return StorageUnavailable(
             f"the database does not answer: {told.splitlines()[0] if told else 'no reason given'}"

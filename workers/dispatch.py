@@ -11,7 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from storage.dispatching import Queue, Waiting, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
+from storage.dispatching import (
+    Queue,
+    Waiting,
+    forget_lost_doorbells,
+    hold,
+    live_queues,
+    mark_rung,
+    outstanding,
+    waiting,
+)
 from storage.session import Connection, Engine, read, write
 from workers.celery_app import IDS_PER_MESSAGE
 
@@ -82,14 +91,16 @@ class Dispatcher:
     def _ring_for(self, queue: Queue, limit: int) -> int:
         if self.engine.dialect.name == "postgresql":
             return write(self.engine, self._publish_and_mark, queue, limit)
-        # SQLite has one writer: a slow broker must not hold its lock, so look, publish, then mark. A second dispatcher
-        # may ring for the same jobs meanwhile, which is harmless.
+        # SQLite has one writer: a slow broker must not hold its lock. A second dispatcher may ring for the same jobs
+        # meanwhile, which is harmless.
         ids = self._publish(queue, read(self.engine, waiting, queue, limit, after=self.served.get(queue, "")))
         if ids:
             write(self.engine, mark_rung, ids)
         return len(ids)
 
     def _publish_and_mark(self, connection: Connection, queue: Queue, limit: int) -> int:
+        if not hold(connection, queue):
+            return 0
         ids = self._publish(queue, waiting(connection, queue, limit, after=self.served.get(queue, "")))
         if ids:
             mark_rung(connection, ids)

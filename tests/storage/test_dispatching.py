@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Barrier, Event
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from domain.jobs import JobState
-from storage.dispatching import Queue, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
+from storage.dispatching import Queue, forget_lost_doorbells, hold, live_queues, mark_rung, outstanding, waiting
 from storage.session import read, write
 from tests.support.life import Life, succeeded
 from workers.celery_app import IDS_PER_MESSAGE
@@ -295,39 +295,56 @@ def test_a_failure_between_publishing_and_marking_rings_again(
 
 
 @pytest.mark.service
-def test_dispatchers_at_once_share_the_jobs(postgresql_engine: Engine) -> None:
-    # given twenty jobs, and a dispatcher that is publishing half of them
+def test_a_queue_that_another_dispatcher_is_at_is_left_alone(postgresql_engine: Engine, broker: Broker) -> None:
+    # given a dispatcher that is publishing for a queue
     life = Life(postgresql_engine)
-    ids = [life.submit() for _ in range(20)]
-    looked, told = Event(), Event()
+    life.worker()
+    job_id = life.submit()
+    with postgresql_engine.begin() as connection:
+        assert hold(connection, STANDARD)
+        # when a second one makes its round
+        Dispatcher(postgresql_engine, broker.ring, rering_s=30.0).round()
+        # then it does not ring for the same jobs
+        assert broker.ids == []
+    # and once the first is done, it does
+    Dispatcher(postgresql_engine, broker.ring, rering_s=30.0).round()
+    assert broker.ids == [job_id]
 
-    def slow() -> list[UUID]:
-        with postgresql_engine.begin() as connection:
-            mine = [one.id for one in waiting(connection, STANDARD, 10)]
-            looked.set()
-            assert told.wait(30)
-            mark_rung(connection, mine)
-            return mine
 
+@pytest.mark.service
+def test_a_worker_that_is_faster_than_the_dispatchers_mark_claims_all_the_same(postgresql_engine: Engine) -> None:
+    # given a worker that claims as soon as the message is out, before the dispatcher has marked the job as rung
+    life = Life(postgresql_engine)
+    worker = life.worker()
+    job_id = life.submit()
+    claimed: list[UUID] = []
+
+    def ring(_queue: str, ids: Sequence[UUID]) -> None:
+        claimed.extend(job.id for job in life.claim(worker, *ids))
+
+    # when the dispatcher makes its round
+    Dispatcher(postgresql_engine, ring, rering_s=30.0).round()
+    # then the doorbell was not lost, and the mark leaves the job alone
+    assert claimed == [job_id]
+    assert life.state(job_id) == "running"
+    assert life.row(job_id).rung_at is None
+
+
+@pytest.mark.service
+def test_a_claim_waits_for_a_mark_that_is_not_committed(postgresql_engine: Engine) -> None:
+    # given a dispatcher between its mark and its commit
+    life = Life(postgresql_engine)
+    worker = life.worker()
+    job_id = life.submit()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(slow)
-        assert looked.wait(30)
-        # when a second one looks meanwhile
-        second = wanted_and_marked(life)
-        told.set()
-        # then it passes over what the first one holds
-        assert set(first.result(30)).isdisjoint(second)
-        assert set(first.result(30)) | set(second) == set(ids)
-    assert wanted(life, 20) == []
-
-
-def wanted_and_marked(life: Life) -> list[UUID]:
-    def both(connection: Any) -> list[UUID]:
-        ids = [one.id for one in waiting(connection, STANDARD, 20)]
-        mark_rung(connection, ids)
-        return ids
-
-    return write(life.engine, both)
+        with postgresql_engine.begin() as connection:
+            mark_rung(connection, [job_id])
+            # when a worker that has heard the doorbell claims
+            claim = pool.submit(life.claim, worker, job_id)
+            with pytest.raises(TimeoutError):
+                claim.result(0.3)
+        # then it has the job once the mark is committed
+        assert [job.id for job in claim.result(10)] == [job_id]
 
 
 @pytest.mark.service
