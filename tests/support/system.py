@@ -93,7 +93,10 @@ class System:
     def _ready(self, process: subprocess.Popen[bytes], data: Path) -> bool:
         if process.poll() is not None:
             raise AssertionError(f"ended with {process.returncode}:\n{self.logs()}")
-        return str(process.pid) in {path.read_text("ascii").strip() for path in data.glob("run/*.ready")}
+        try:
+            return str(process.pid) in {path.read_text("ascii").strip() for path in data.glob("run/*.ready")}
+        except FileNotFoundError:
+            return False  # a starting process took its predecessor's file away between the two looks
 
     def logs(self) -> str:
         """Return the end of every process's log."""
