@@ -19,6 +19,8 @@ from celery.worker.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 1.0
+"""The pause before Celery's worker is started again after it ended by itself."""
 LEAVE_S = 3.0
 """How long Celery's own loop may take to end once nothing is left to do."""
 
@@ -87,19 +89,26 @@ def serve(app: Celery, queues: Sequence[str], node: str, *, leave: Callable[[], 
 
 
 def _consume(app: Celery, queues: Sequence[str], hostname: str, concurrency: int, stopping: threading.Event) -> None:
-    # The worker as a library, without the command's banner, signal handlers and logging.
-    try:
-        app.finalize()
-        WorkController(
-            app=app,
-            hostname=hostname,
-            pool_cls="threads",
-            consumer_cls=DoorbellConsumer,
-            concurrency=concurrency,
-            queues=list(queues),
-            without_mingle=True,
-            without_gossip=True,
-        ).start()
-    except BaseException:
-        if not stopping.is_set():
-            log.exception("Celery's worker failed", extra={"event": "celery.failed"})
+    """Run Celery's worker, again and again until this process leaves.
+
+    It may end by itself in a broker's outage (kombu 5.7.0: an AttributeError while it reconnects). It holds nothing
+    that another one would miss, so another one is started.
+    """
+    while not stopping.is_set():
+        # The worker as a library, without the command's banner, signal handlers and logging.
+        try:
+            app.finalize()
+            WorkController(
+                app=app,
+                hostname=hostname,
+                pool_cls="threads",
+                consumer_cls=DoorbellConsumer,
+                concurrency=concurrency,
+                queues=list(queues),
+                without_mingle=True,
+                without_gossip=True,
+            ).start()
+        except BaseException:
+            if not stopping.is_set():
+                log.exception("Celery's worker failed", extra={"event": "celery.failed"})
+        stopping.wait(AGAIN_S)
