@@ -51,8 +51,6 @@ def node_name(label: str) -> str:
 def serve(app: Celery, queues: Sequence[str], node: str, *, leave: Callable[[], None], concurrency: int = 2) -> None:
     """Consume until a signal comes; then call `leave` (in a thread) and return when it has, at the latest.
 
-    Raises RuntimeError, after leaving, where Celery's worker ended by itself.
-
     Celery's loop may sit in a poll for some seconds after it was told to stop. Nothing depends on it by then: messages
     are acked as they are heard, and one that is not comes again. So once `leave` is done it gets a moment, no more.
     """
@@ -79,11 +77,6 @@ def serve(app: Celery, queues: Sequence[str], node: str, *, leave: Callable[[], 
         signal.signal(number, stop)
     consuming = threading.Thread(target=_consume, args=(app, queues, node, concurrency, stopping), daemon=True)
     consuming.start()
-    while consuming.is_alive() and not left.is_set():
-        consuming.join(0.2)
-    if not stopping.is_set():
-        leave_once()
-        raise RuntimeError("Celery's worker ended by itself; see the log above")
     left.wait()
     consuming.join(LEAVE_S)
 

@@ -132,15 +132,10 @@ class _Worker:
         names = [f"{self.settings.queue_prefix}{name}" for name in self.queues]
         self.me.ready()
         log.info("serving", extra={"event": "worker.serving", "queues": self.queues})
-        code = 0
-        try:
-            serve(app, names, node_name(self.me.label), leave=self._leave)
-        except RuntimeError as error:
-            log.critical("%s", error, extra={"event": "worker.deaf"})
-            code = 1
+        serve(app, names, node_name(self.me.label), leave=self._leave)
         log.info("left", extra={"event": "worker.left"})
         sys.stderr.flush()
-        os._exit(code)  # Celery's loop and the job threads of what did not end in time must not hold the process
+        os._exit(0)  # Celery's loop and the job threads of what did not end in time must not hold the process
 
     def _preload(self, registry: Registry) -> None:
         wanted = {name.rpartition(".")[0] for name in self.queues}
