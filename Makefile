@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test unit check lock clean
+.PHONY: install demo test unit faults check lock clean
 
 install: $(STAMP)
 
@@ -18,12 +18,19 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/sightline demo
 
+# Most of the time a test waits, so two at a time take half as long, also where there is one core.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What needs no server, process, model or database.
 unit: install
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -m unit -n auto --hypothesis-profile=quick
+
+# Every fault N times, storms of them until MINUTES have passed, each guard taken out; the report is docs/reliability.md.
+N ?= 1
+MINUTES ?= 60
+faults: install
+	$(BIN)/python -m tests.campaign --times $(N) --minutes $(MINUTES)
 
 check: install
 	$(BIN)/ruff check .
@@ -38,4 +45,4 @@ lock:
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
 
 clean:
-	rm -rf .venv demo-output build *.egg-info
+	rm -rf .venv .faults demo-output build *.egg-info
