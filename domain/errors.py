@@ -4,6 +4,7 @@ SightlineError
 ├── InvalidInput               what was sent cannot be accepted; nothing was stored
 │   ├── InvalidRequest         a field of the request itself
 │   ├── RequestTooLarge        more bytes than one request may have
+│   ├── RequestTooSlow         its bytes do not come
 │   ├── UnknownApplication
 │   ├── InvalidParameters      a parameter of the application
 │   └── ImageRejected
@@ -21,7 +22,11 @@ SightlineError
 ├── BacklogFull                too much is waiting; carries `retry_after_s`
 ├── Unavailable                a part of the system does not answer; a retry can help
 │   ├── StorageUnavailable
-│   └── StorageFull
+│   │   └── StatementGivenUp   the database answers, but gave up on this: it took too long or is too much
+│   ├── StorageFull
+│   └── ImageMissing           a row names an image that the store, which answers, does not have
+├── BrokerUnsafe               the broker is set so that it would lose messages
+├── ImageDamaged               what the store has is not what was sent
 ├── RunError                   a job's run ended in an error
 │   ├── ModelError             a model failed on this input
 │   ├── ModelUnavailable       a model could not be loaded or reached; a retry can help
@@ -65,6 +70,13 @@ class RequestTooLarge(InvalidInput):
     """More bytes than one request may have."""
 
     code = "request_too_large"
+
+
+class RequestTooSlow(InvalidInput):
+    """The bytes of a request did not come in time."""
+
+    code = "request_too_slow"
+    retryable = True
 
 
 class UnknownApplication(InvalidInput):
@@ -175,10 +187,34 @@ class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
 
 
+class StatementGivenUp(StorageUnavailable):
+    """The database gave up on one statement: it took too long, or is more than its limits allow."""
+
+    code = "statement_given_up"
+
+
 class StorageFull(Unavailable):
     """The disk beneath the database or the image store is full."""
 
     code = "storage_full"
+
+
+class ImageMissing(Unavailable):
+    """The image store answers, and does not have the bytes of this image now, or cannot read them."""
+
+    code = "image_missing"
+
+
+class BrokerUnsafe(SightlineError):
+    """The broker is set so that it would lose messages by itself."""
+
+    code = "broker_unsafe"
+
+
+class ImageDamaged(SightlineError):
+    """The bytes that the image store has are not those that were sent; send the image again."""
+
+    code = "image_damaged"
 
 
 class RunError(SightlineError):

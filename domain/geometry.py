@@ -176,6 +176,21 @@ class Mask(Value):
                     yield column, max(start - base, 0), min(end - base, self.height)
             start = end
 
+    def placed(self, left: int, top: int, height: int, width: int) -> "Mask":
+        """Return the mask as part of a larger picture of that size, in which its top left lies at (left, top)."""
+        spans: list[list[int]] = []
+        for column, first, last in self.segments():
+            start = (column + left) * height + first + top
+            if spans and spans[-1][1] == start:
+                spans[-1][1] = start + last - first
+            else:
+                spans.append([start, start + last - first])
+        counts, reached = [], 0
+        for start, end in spans:
+            counts += [start - reached, end - start]
+            reached = end
+        return Mask(height=height, width=width, counts=(*counts, height * width - reached))
+
     def share_inside(self, polygons: Sequence[Polygon], but_not: Sequence[Polygon] = ()) -> float:
         """Return the share of the set pixels whose centre lies in one of the polygons, in [0, 1]; 0 of an empty mask.
 

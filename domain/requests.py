@@ -2,10 +2,20 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
 
 from domain.errors import InvalidRequest
 from domain.jobs import Lane
@@ -16,6 +26,8 @@ MAX_PARAMETER_BYTES = 256 * 1024
 
 Key = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 """A key that a sender chooses: printable ASCII without spaces."""
+
+_KEY: TypeAdapter[str] = TypeAdapter(Key)
 
 
 def _small(limit: int) -> Any:  # noqa: ANN401  (an annotation's marker)
@@ -34,6 +46,18 @@ def _small(limit: int) -> Any:  # noqa: ANN401  (an annotation's marker)
     return AfterValidator(check)
 
 
+def _representable(value: datetime) -> datetime:
+    """Refuse the first and the last day there is: in another time zone they lie outside what can be written down."""
+    try:
+        value.astimezone(UTC) - timedelta(days=1), value.astimezone(UTC) + timedelta(days=1)
+    except OverflowError as error:
+        raise ValueError("a moment lies between the years 1 and 9999, in every time zone") from error
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_representable)]
+
+
 class JobRequest(BaseModel):
     """What is asked for. Only `application` is required."""
 
@@ -41,12 +65,12 @@ class JobRequest(BaseModel):
 
     application: Annotated[str, Field(min_length=1, max_length=64)]
     params: Annotated[dict[str, JsonValue], _small(MAX_PARAMETER_BYTES)] = Field(default_factory=dict)
-    images: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
+    images: Annotated[tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...], FailFast()] = Field(
         default=(), max_length=64, description="SHA-256 of images already stored"
     )
     lane: Lane = Lane.STANDARD
-    deadline: AwareDatetime | None = None
-    not_before: AwareDatetime | None = None
+    deadline: Moment | None = None
+    not_before: Moment | None = None
     supersede_key: Key | None = None
     metadata: Annotated[dict[str, JsonValue], _small(MAX_METADATA_BYTES)] = Field(default_factory=dict)
 
@@ -57,6 +81,20 @@ class JobRequest(BaseModel):
             moment: datetime | None = getattr(self, field)
             told[field] = moment.astimezone(UTC).isoformat() if moment else None
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def parse_key(value: Any) -> str:  # noqa: ANN401  (whatever came)
+    """Validate an idempotency key.
+
+    Raises InvalidRequest.
+    """
+    try:
+        return _KEY.validate_python(value)
+    except ValidationError as error:
+        said = repr(value[:40]) if isinstance(value, str) else type(value).__name__
+        raise InvalidRequest(
+            f"an idempotency_key has 1 to 200 printable ASCII characters and no spaces, not {said}"
+        ) from error
 
 
 def parse_request(told: Any) -> JobRequest:  # noqa: ANN401  (whatever JSON came)

@@ -212,3 +212,13 @@ def test_a_mask_of_four_million_pixels_is_measured_within_a_second() -> None:
     assert length == pytest.approx(2 * radius, rel=0.002)
     assert 0.2 < share < 0.5
     assert elapsed < 1.0
+
+
+@given(grids, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
+def test_a_mask_in_a_larger_picture_has_its_pixels_moved_and_no_others(
+    grid: Grid, left: int, top: int, right: int, bottom: int
+) -> None:
+    mask = mask_of(grid)
+    placed = mask.placed(left, top, mask.height + top + bottom, mask.width + left + right)
+    moved = {(column + left, row + top) for column, first, last in mask.segments() for row in range(first, last)}
+    assert {(column, row) for column, first, last in placed.segments() for row in range(first, last)} == moved

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import ModelError, ModelUnavailable, SightlineError
+from domain.errors import (
+    ImageMissing,
+    ModelError,
+    ModelUnavailable,
+    SightlineError,
+    StatementGivenUp,
+    StorageUnavailable,
+)
 from domain.retries import RetryPolicy, decide
 
 AWAY = ModelUnavailable("away")
@@ -42,6 +49,21 @@ def test_a_job_is_run_no_more_often_than_allowed(attempts: int) -> None:
         tried += 1
     # then that many were made
     assert tried == attempts
+
+
+@pytest.mark.parametrize(("first_s", "delay_s"), [(0.0, 1.0), (0.5, 5.0), (1.0, 10.0), (60.0, 30.0)])
+def test_a_storage_that_is_away_uses_up_no_attempt_and_nobody_spins(first_s: float, delay_s: float) -> None:
+    # given a storage that does not answer, and a policy that leaves nothing to chance
+    policy = RetryPolicy(max_attempts=2, first_delay_s=first_s, jitter=0.0)
+    # when it is decided on, on an attempt that would be the last
+    decision = decide(StorageUnavailable("away"), 2, policy, Random(1))
+    # then it costs nothing but some seconds
+    assert (decision.retry, decision.costs_attempt, decision.delay_s) == (True, False, delay_s)
+    # while one image that is missing costs an attempt
+    assert not decide(ImageMissing("gone"), 2, policy, Random(1)).retry
+    assert decide(ImageMissing("gone"), 1, policy, Random(1)).costs_attempt
+    # and so does a statement of its own on which the database gives up
+    assert not decide(StatementGivenUp("too long"), 2, policy, Random(1)).retry
 
 
 @given(seed=st.integers(), attempt=st.integers(1, 4), jitter=st.floats(0, 1))
