@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Engine, text
 
 from storage.clock import Moment
+from storage.postgresql import patiently
 from storage.tables import metadata
 
 MIGRATION_LOCK = 0x51_6874_6D69_6772
@@ -19,9 +20,8 @@ def plain(kind: str, item: object, _context: object) -> str | Literal[False]:
 def run() -> None:
     """Run the migrations in one transaction, under a lock."""
     engine: Engine = context.config.attributes["engine"]
-    with engine.begin() as connection:
+    with engine.begin() as connection, patiently(connection):  # an index over many jobs takes its time
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         context.configure(
             connection=connection,

@@ -4,15 +4,21 @@ A wake-up is a hint. Whoever waits looks for itself, and looks again after a whi
 """
 
 import logging
+import sqlite3
 import time
 
 import psycopg
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage.postgresql import BoundedConnection, detached
 
 log = logging.getLogger(__name__)
 
 CHANNEL = "sightline"
 POLL_S = 0.02
+SILENCE_S = 30.0
+"""After how long without a notification the line is tried: one that was cut without a reset is silent for ever."""
 
 
 def notify(connection: Connection) -> None:
@@ -26,16 +32,22 @@ class Waiter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._listening: psycopg.Connection | None = None
+        self._listening: BoundedConnection | None = None
+        self._heard = 0.0
         self._watching: PoolProxiedConnection | None = None
         self._seen: int | None = None
 
     def wait(self, timeout_s: float) -> None:
-        """Return after a change, or after the time-out; early rather than late."""
-        if self._engine.dialect.name == "postgresql":
-            self._wait_for_notify(timeout_s)
-        else:
-            self._wait_for_write(timeout_s)
+        """Return after a change, or after the time-out; early rather than late, and never because of an error."""
+        try:
+            if self._engine.dialect.name == "postgresql":
+                self._wait_for_notify(timeout_s)
+            else:
+                self._wait_for_write(timeout_s)
+        except (psycopg.Error, sqlite3.Error, SQLAlchemyError) as error:
+            log.warning("changes cannot be seen", extra={"event": "bell.lost", "reason": str(error)})
+            self.close()
+            time.sleep(min(timeout_s, 0.5))
 
     def close(self) -> None:
         """Give the connection back."""
@@ -44,21 +56,22 @@ class Waiter:
             self._listening = None
         if self._watching is not None:
             self._watching.close()
-            self._watching = None
+            self._watching = self._seen = None
 
     def _wait_for_notify(self, timeout_s: float) -> None:
-        try:
-            if self._listening is None:
-                url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-                self._listening = psycopg.connect(url, autocommit=True, connect_timeout=5)
-                self._listening.execute(f"LISTEN {CHANNEL}")
-                return  # what happened before the LISTEN was not heard: look at once
-            for _ in self._listening.notifies(timeout=timeout_s, stop_after=1):
-                pass
-        except psycopg.Error as error:
-            log.warning("cannot listen", extra={"event": "bell.lost", "reason": str(error)})
-            self.close()
-            time.sleep(min(timeout_s, 0.5))
+        if self._listening is None:
+            self._listening = detached(self._engine)
+            self._listen()
+            return  # what happened before the LISTEN was not heard: look at once
+        if time.monotonic() - self._heard > SILENCE_S:
+            self._listen()
+        for _ in self._listening.notifies(timeout=timeout_s, stop_after=1):
+            self._heard = time.monotonic()
+
+    def _listen(self) -> None:
+        assert self._listening is not None
+        self._listening.execute(f"LISTEN {CHANNEL}")  # once more changes nothing, and needs an answer
+        self._heard = time.monotonic()
 
     def _wait_for_write(self, timeout_s: float) -> None:
         until = time.monotonic() + timeout_s

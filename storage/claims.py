@@ -67,6 +67,10 @@ class ModelCall:
     batch_size: int
     waited_ms: float
     ran_ms: float
+    scores: str = "none"
+    """what the answer's scores are: shares, each by itself, ..."""
+    remarks: dict[str, Any] = field(default_factory=dict)
+    """what its reader should know besides: boxes that were dropped, a text that was cut"""
 
 
 @dataclass(frozen=True)
@@ -88,17 +92,22 @@ class Outcome:
     error_code: str | None = None
     error_message: str | None = None
     delay_s: float = 0.0
+    costs_attempt: bool = True
+    """whether an error uses up one of the job's attempts"""
 
 
-def hearable(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, str, str, bool, float | None]]:
-    """Return (id, application, lane, suspect, seconds to the deadline) of the jobs that wait; an id may be stale."""
+def hearable(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, str, str, bool, float | None, str]]:
+    """Return (id, application, lane, suspect, seconds to the deadline, tenant) of the jobs that wait.
+
+    An id may be stale, or forged.
+    """
     seconds = _seconds_until(connection, jobs.c.deadline)
     rows = connection.execute(
-        select(jobs.c.id, jobs.c.application, jobs.c.lane, jobs.c.suspect, seconds).where(
+        select(jobs.c.id, jobs.c.application, jobs.c.lane, jobs.c.suspect, seconds, jobs.c.tenant).where(
             jobs.c.id.in_(ids), in_state(JobState.QUEUED)
         )
     )
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
 
 
 def claim(connection: Connection, worker: UUID, ids: Sequence[UUID], *, suspects: bool = False) -> list[ClaimedJob]:
@@ -106,11 +115,12 @@ def claim(connection: Connection, worker: UUID, ids: Sequence[UUID], *, suspects
 
     `suspects` says which of the two kinds is taken: a suspect must be alone in its process, so the caller asks apart.
     """
-    # Locked, so that whoever ends the worker at this moment waits for this claim and then gives its jobs back too.
+    # Locked, so that whoever ends the worker at this moment waits for this claim and then gives its jobs back too. The
+    # weakest lock: a claim may wait for a row longer than a lease lasts, and the worker's renewals must get by.
     holds = (
         select(workers.c.id)
         .where(workers.c.id == worker, workers.c.ended_at.is_(None), workers.c.lease_until > moment())
-        .with_for_update(read=True)
+        .with_for_update(read=True, key_share=True)
     )
     free = (
         select(jobs.c.id)
@@ -234,7 +244,7 @@ def _end_one(connection: Connection, worker: UUID, outcome: Outcome) -> list[Cha
         "state": outcome.state.value,
         "error_code": outcome.error_code,
         "error_message": outcome.error_message,
-        "attempts": jobs.c.attempts + (1 if outcome.error_code else 0),
+        "attempts": jobs.c.attempts + int(bool(outcome.error_code) and outcome.costs_attempt),
     }
     if again:
         values |= {"ready_at": moment(outcome.delay_s), "rung_at": null(), "worker": null()}
@@ -242,7 +252,9 @@ def _end_one(connection: Connection, worker: UUID, outcome: Outcome) -> list[Cha
         values |= {"ended_at": moment(), "late": func.coalesce(jobs.c.deadline < moment(), false())}
     mine = (jobs.c.id == job.id, jobs.c.token == job.token, *_guard(worker))
     if again:
-        # A job that was asked to stop does not come back: its cancel is confirmed here instead.
+        # A job that was asked to stop does not come back: its cancel is confirmed here instead. Locked first: a cancel
+        # that was committed between the two statements would go back into the queue with the job, and be lost.
+        connection.execute(select(jobs.c.id).where(*mine).with_for_update())
         stopped = {"state": JobState.CANCELLED.value, "ended_at": moment()}
         if connection.execute(update(jobs).where(*mine, jobs.c.cancel_requested).values(**stopped)).rowcount:
             return [Change(job.id, _slot(job, JobState.CANCELLED), JobState.RUNNING)]

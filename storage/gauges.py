@@ -64,7 +64,8 @@ def _waiting(
         jobs.c.tenant == tenant,
     )
     delayed = connection.execute(select(func.count()).where(*mine, jobs.c.ready_at > now)).scalar_one()
-    oldest = connection.execute(select(func.min(jobs.c.ready_at)).where(*mine)).scalar()
+    # Not by min(): without fresh statistics PostgreSQL takes a large backlog for a handful of rows, and reads them all.
+    oldest = connection.execute(select(jobs.c.ready_at).where(*mine).order_by(jobs.c.ready_at).limit(1)).scalar()
     return delayed, oldest if oldest is not None and oldest <= now else None
 
 

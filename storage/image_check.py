@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from domain.errors import ImageEmpty, ImageFormatRefused, ImageTooLarge, ImageUnreadable
 from domain.images import FORMATS, ImageLimits, ImageRef
 from storage.image_containers import cut_off
+from storage.image_costs import too_costly
 
 OTHERS = (
     (0, b"%PDF", "PDF"),
@@ -49,6 +50,9 @@ def examine(data: bytes, limits: ImageLimits, name: str) -> ImageRef:
         raise ImageEmpty(f"{name} is empty", image=name)
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"{name} has {len(data)} bytes; at most {limits.max_bytes} are taken", image=name)
+    costly = too_costly(data)
+    if costly:
+        raise ImageTooLarge(f"{name} would take too long to read: it has {costly}", image=name)
     kind, width, height = _header(data, limits, name)
     why = cut_off(kind, data)
     if why:
@@ -92,7 +96,12 @@ def bound(image: Image.Image, limits: ImageLimits, name: str) -> None:
 
 
 def _frames_exceed(image: Image.Image, most: int) -> bool:
-    """Look for one frame more than allowed: counting them all would walk a hostile file to its end."""
+    """Look for one frame more than allowed: counting them all would walk a hostile file to its end.
+
+    That there is a second one is known; to look at it GIF and PNG would decode the first, of up to 64 million pixels.
+    """
+    if most == 1 and image.format != "TIFF":
+        return True
     try:
         image.seek(most)
     except EOFError:

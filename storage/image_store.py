@@ -1,7 +1,8 @@
 """Where image bytes lie: content-addressed by SHA-256 as `aa/bb/sha256`, in a folder or wherever fsspec reaches.
 
 Knows files, not tenants: who may see an image is a row (`storage/images.py`). A file appears under its final name only
-when it is complete and, in a folder, on the disk; an object store's PUT is atomic by itself.
+when it is complete and, in a folder, on the disk; an object store's PUT is atomic by itself. What is read is checked
+against its name: a disk that gives back other bytes than it was given must never have a wrong picture judged.
 """
 
 import errno
@@ -9,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from domain.errors import NotFound, StorageFull, StorageUnavailable
+from domain.errors import ImageDamaged, ImageMissing, StorageFull, StorageUnavailable
 
 FRESH_S = 3600.0
 """An object that is already there is renewed when it is older, so that a sweep takes it for young."""
@@ -39,35 +40,69 @@ class StoredFile(NamedTuple):
 class ImageStore:
     """A store of immutable bytes. Safe for threads and for many processes at once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, make: bool = True) -> None:
+        """Open a store. `make` makes a folder that is not there: for those who bring images in, at their start alone.
+
+        Were it made again by an upload, or by a worker, while it is away (renamed, its disk not mounted), what is
+        stored meanwhile would be out of sight once it is back.
+        """
         self.url = url
         # A listings cache would not see what other processes write and remove.
         self._fs, self._root = fsspec.url_to_fs(url, **({"use_listings_cache": False} if "://" in url else {}))
         self._local = isinstance(self._fs, LocalFileSystem)
+        if self._local and make:
+            with suppress(OSError):
+                Path(self._root).mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes) -> str:
-        """Keep the bytes and return their SHA-256. Bytes that are already there are not written again.
+        """Keep the bytes and return their SHA-256. Bytes that are already there, and whole, are not written again.
 
         Raises StorageFull and StorageUnavailable; nothing truncated is ever left under the final name.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         with _typed_errors(self.url):
             kept = self._kept(sha256)
-            if kept is None or kept["size"] != len(data) or not self._young(sha256, kept):
+            if kept is None or not self._whole(sha256, kept, data) or not self._young(sha256, kept):
                 self._write(sha256, data)
         return sha256
 
     def get(self, sha256: str) -> bytes:
         """Return the bytes.
 
-        Raises NotFound and StorageUnavailable.
+        Raises ImageMissing where this image is not there or cannot be read (a retry can help), StorageUnavailable where
+        the store is away, and ImageDamaged.
         """
         with _typed_errors(self.url):
             try:
                 data: bytes = self._fs.cat_file(self._path(sha256))
             except FileNotFoundError:
-                raise NotFound(f"the image store has no image {sha256}", sha256=sha256) from None
+                self._must_be_there()
+                raise ImageMissing(f"the image store has no image {sha256}", sha256=sha256) from None
+            except OSError as error:
+                if not self._local:
+                    raise
+                self._must_be_there()
+                raise ImageMissing(f"the image store cannot read {sha256}: {error}", sha256=sha256) from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ImageDamaged(
+                f"the image store has {len(data)} bytes under {sha256} that are not that image; send it again",
+                sha256=sha256,
+            )
         return data
+
+    def _must_be_there(self) -> None:
+        """Raise StorageUnavailable where not one image but the store with all of them is away.
+
+        A folder without a single entry is the mount point of a disk that is not mounted: one that ever held an image
+        keeps the folders above it.
+        """
+        self.check()
+        if self._local and not self._anything_there():
+            raise StorageUnavailable(f"the image store {self.url} is empty; is its disk mounted?")
+
+    def _anything_there(self) -> bool:
+        with os.scandir(self._root) as entries:
+            return next(entries, None) is not None
 
     def has(self, sha256: str) -> bool:
         """Say whether the bytes are there.
@@ -81,7 +116,7 @@ class ImageStore:
         """Raise StorageUnavailable where the store cannot be reached."""
         with _typed_errors(self.url):
             if self._local:
-                Path(self._root).mkdir(parents=True, exist_ok=True)
+                self._anything_there()  # fsspec lists a file as itself
             else:
                 self._fs.ls(self._root.split("/")[0], detail=False)
 
@@ -122,6 +157,18 @@ class ImageStore:
             return None
         return found
 
+    def _whole(self, sha256: str, kept: dict[str, Any], data: bytes) -> bool:
+        """Say whether a file that is already there holds these bytes, so that sending an image again mends it.
+
+        An object store keeps checksums of its own, and reading one would cost as much as writing it.
+        """
+        if kept["size"] != len(data):
+            return False
+        try:
+            return not self._local or Path(self._path(sha256)).read_bytes() == data
+        except FileNotFoundError:
+            return False  # swept since we looked
+
     def _young(self, sha256: str, kept: dict[str, Any]) -> bool:
         """Say whether a file that is already there is young, or could be made so by a touch; a PUT renews an object."""
         if time.time() - _modified(kept) < FRESH_S:
@@ -143,7 +190,8 @@ class ImageStore:
     def _write_durably(self, final: Path, data: bytes) -> None:
         """Write beside the final name, flush to the disk, rename, and flush the folders that name it."""
         made = [folder for folder in (final.parent.parent, final.parent) if not folder.exists()]
-        final.parent.mkdir(parents=True, exist_ok=True)
+        for folder in made:
+            folder.mkdir(exist_ok=True)  # and not what is above: see __init__
         unfinished = final.parent / f"{UNFINISHED}{uuid4().hex}"
         try:
             with unfinished.open("xb") as file:

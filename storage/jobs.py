@@ -70,6 +70,10 @@ class ModelCallView(BaseModel):
     batch_size: int
     waited_ms: float
     ran_ms: float
+    scores: str
+    """what the answer's scores are: `softmax` (shares), `sigmoid` (each by itself), `mean`, ...: see docs/models.md"""
+    remarks: dict[str, Any]
+    """what a reader should know besides: boxes that were dropped, a text that was cut"""
 
 
 class ResultView(BaseModel):

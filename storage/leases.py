@@ -76,10 +76,10 @@ def end(connection: Connection, worker: UUID, ending: Ending, *, only_lapsed: bo
     may have been faster than the successor that reads the notes: what they say is kept all the same.
     """
     mine = workers.c.lease_until <= moment() if only_lapsed else true()
+    # Locked outright, and looked at again once it is: an update alone would not wait for a claim.
+    alive = select(workers.c.id).where(workers.c.id == worker, workers.c.ended_at.is_(None), mine).with_for_update()
     ended = connection.execute(
-        update(workers)
-        .where(workers.c.id == worker, workers.c.ended_at.is_(None), mine)
-        .values(ended_at=moment(), end_reason=ending.reason)
+        update(workers).where(workers.c.id.in_(alive)).values(ended_at=moment(), end_reason=ending.reason)
     )
     if not ended.rowcount:
         _suspect(connection, ending.noted)

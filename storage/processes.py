@@ -5,18 +5,22 @@ predecessor's number, and two of a kind never share one. The lock is the kernel'
 however it dies.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import setproctitle
+
+from domain.errors import StorageFull, StorageUnavailable, Unavailable
 
 MOST = 1_000
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -41,13 +45,22 @@ class Process:
         return self.folder / f"{self.label}.{suffix}"
 
     def leave(self) -> None:
-        """Take the files away that say where this process is."""
-        self.file("ready").unlink(missing_ok=True)
-        self.file("pid").unlink(missing_ok=True)
+        """Take the files away that say where this process is.
+
+        Only its own: where the folder was removed under it, another process took its number.
+        """
+        for suffix in ("ready", "pid"):
+            with suppress(OSError):
+                if self.file(suffix).read_bytes() == b"%d\n" % os.getpid():
+                    self.file(suffix).unlink(missing_ok=True)
 
     def ready(self) -> None:
-        """Say that this process serves now."""
-        self.file("ready").write_text(f"{os.getpid()}\n", "ascii")
+        """Say that this process serves now.
+
+        Raises StorageFull and StorageUnavailable.
+        """
+        with refusals_told(self.folder):
+            self.file("ready").write_text(f"{os.getpid()}\n", "ascii")
 
 
 def entitle(name: str, title: str = "") -> None:
@@ -56,25 +69,54 @@ def entitle(name: str, title: str = "") -> None:
 
 
 @contextmanager
-def process(name: str, folder: Path, title: str = "") -> Iterator[Process]:
-    """Take a number, set the title `sightline NAME …`, write the pid file; take it away at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(MOST):
-        mine = Process(name, number, folder)
-        with mine.file("lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            entitle(name, title)
+def process(
+    name: str, folder: Path, title: str = "", *, most: int = MOST, becomes_another: bool = False
+) -> Iterator[Process]:
+    """Take a number, set the title `sightline NAME …`, write the pid file; take it away at the end.
+
+    `becomes_another`: the number stays taken when this process becomes another program (exec).
+
+    Raises Unavailable where `most` of the name run in this folder already, StorageFull and StorageUnavailable.
+    """
+    with refusals_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        mine, lock = _take_a_number(name, folder, most)
+    os.set_inheritable(lock.fileno(), becomes_another)  # else exec closes the file, and that frees the lock
+    with lock:
+        entitle(name, title)
+        with refusals_told(folder):
             mine.file("ready").unlink(missing_ok=True)
             mine.file("pid").write_text(f"{os.getpid()}\n", "ascii")
-            try:
-                yield mine
-            finally:
-                mine.leave()
-            return
-    raise RuntimeError(f"{MOST} processes named {name} hold their locks in {folder}; remove what is stale")
+        try:
+            yield mine
+        finally:
+            mine.leave()
+
+
+def _take_a_number(name: str, folder: Path, most: int) -> tuple[Process, IO[str]]:
+    for number in range(most):
+        mine = Process(name, number, folder)
+        lock = mine.file("lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return mine, lock
+    raise Unavailable(
+        f"{most} `sightline {name}` run in {folder} already; their ids are in the files {name}-*.pid there"
+    )
+
+
+@contextmanager
+def refusals_told(folder: Path) -> Iterator[None]:
+    """Say in the domain's words what the disk under DIR/run refuses."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFull(f"the disk under {folder} is full; free space and start again") from error
+        raise StorageUnavailable(f"{folder} cannot be used: {error}") from error
 
 
 class JsonLines(logging.Formatter):
@@ -94,11 +136,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(told, default=str)
 
 
-def log_as_json(level: str = "INFO") -> None:
+def log_as_json() -> None:
     """Send every logger's lines to stderr as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for chatty in ("celery", "kombu", "httpx", "fsspec", "alembic"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -40,10 +40,11 @@ def _end_queued(
         .order_by(order)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
+        .cte("found")  # as a subquery PostgreSQL may ask it once for each row, and then its limit holds for none
     )
     ended = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(found), in_state(JobState.QUEUED))
+        .where(jobs.c.id.in_(select(found.c.id)), in_state(JobState.QUEUED))
         .values(state=state.value, ended_at=moment())
         .returning(jobs.c.id, jobs.c.tenant, jobs.c.application, jobs.c.lane)
     ).all()

@@ -13,6 +13,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from domain.errors import InvalidRequest
 from domain.images import ImageLimits
 
+ANSWER_S = 20.0
+"""How long PostgreSQL may take for one answer, and SQLite's lock to come free.
+
+Twice what PostgreSQL waits for a lock, and a third of a lease: a worker whose line is dead has time to renew by another
+one.
+"""
+
 
 class Settings(BaseSettings):
     """Everything that an installation may set."""
@@ -21,6 +28,7 @@ class Settings(BaseSettings):
 
     data: Path = Field(default=Path("sightline-data"), description="the folder of a one-machine installation")
     database_url: str = Field(default="", description="default: SQLite in DATA")
+    database_answer_s: float = Field(default=ANSWER_S, ge=2, description="when the database counts as not answering")
     broker_url: str = Field(default="", description="redis:// or amqp://; `sightline up` brings its own by default")
     images_url: str = Field(default="", description="any fsspec URL; default: the folder DATA/images")
     models: str = Field(default="embedded", description="profile name or path of a models.toml")
@@ -34,7 +42,12 @@ class Settings(BaseSettings):
     job_threads: int = Field(default=8, ge=1, description="jobs that one worker runs at a time")
     memory_mb: int = Field(default=6144, ge=1, description="budget for models on a CPU worker")
     call_limit_s: float | None = Field(default=None, gt=0, description="overrides every model's own limit")
+    decode_limit_s: float = Field(default=60.0, gt=0, description="when a decode that still runs is taken for hung")
     job_limit_s: float = Field(default=900.0, gt=0, description="when a job that still runs is taken for hung")
+    stall_limit_s: float = Field(default=120.0, gt=0, description="when a worker in which nothing moves is ended")
+    process_memory_mb: int | None = Field(
+        default=None, ge=1, description="a worker that holds more is ended; default: 90 % of the machine or container"
+    )
     max_attempts: int = Field(default=5, ge=1)
     retry_delay_s: float = Field(default=1.0, ge=0)
     backlog_limit: int = Field(default=200_000, ge=1, description="waiting and running jobs of one tenant")
@@ -51,6 +64,21 @@ class Settings(BaseSettings):
         if not self.images_url:
             object.__setattr__(self, "images_url", str(data / "images"))
         return self
+
+    def doubts(self) -> list[str]:
+        """Return what a worker should be warned of: settings that are sound each by itself, and not together."""
+        found = []
+        if self.database_answer_s > self.lease_seconds / 3:
+            found.append(
+                f"DATABASE_ANSWER_S ({self.database_answer_s:g}) is more than a third of LEASE_SECONDS"
+                f" ({self.lease_seconds:g}): a worker whose line is dead may lose its lease before it has another"
+            )
+        if self.stall_limit_s <= self.lease_seconds:
+            found.append(
+                f"STALL_LIMIT_S ({self.stall_limit_s:g}) is not above LEASE_SECONDS ({self.lease_seconds:g}):"
+                " a worker that was stopped for a while is ended although its lease holds"
+            )
+        return found
 
     @property
     def run_folder(self) -> Path:

@@ -220,6 +220,8 @@ class model_calls_columns(TypedColumns):  # noqa: N801
     batch_size: Named[int] = Column(Integer)
     waited_ms: Named[float] = Column(Float)
     ran_ms: Named[float] = Column(Float)
+    scores: Named[str] = Column(String(16), server_default="none")
+    remarks: Named[dict[str, Any]] = Column(Json, server_default="{}")
 
 
 model_calls = Table("model_calls", metadata, model_calls_columns, PrimaryKeyConstraint("job_id", "position"))

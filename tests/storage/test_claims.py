@@ -1,17 +1,19 @@
 """Claims and commits: who may run a job, and whose outcome counts."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, event, select, text
 
 from domain.jobs import JobState
+from storage import leases
 from storage.claims import Outcome, claim, hearable
-from storage.session import read
-from storage.tables import counter_deltas, events, findings, model_calls, results
+from storage.jobs import cancel
+from storage.session import read, write
+from storage.tables import counter_deltas, events, findings, jobs, model_calls, results
 from tests.support.life import TENANT, Life, failed, succeeded
 
 WRITTEN = (results, findings, model_calls, events, counter_deltas)
@@ -42,6 +44,7 @@ def test_a_claim_tells_the_seconds_to_the_deadline(life: Life) -> None:
     assert job.deadline_in_s == pytest.approx(60, abs=5)
 
 
+@pytest.mark.guard("claim: only under a lease that holds")
 def test_a_worker_whose_lease_lapsed_or_ended_takes_nothing(life: Life) -> None:
     # given a waiting job, and workers of which one lapsed, one ended and one never was
     job_id, lapsed, ended = life.submit(), life.worker(), life.worker()
@@ -80,6 +83,7 @@ def test_suspects_are_claimed_apart(life: Life) -> None:
     assert (job.id, job.suspect) == (suspect, True)
 
 
+@pytest.mark.guard("claim: never what a newer job superseded")
 def test_a_superseded_job_is_not_claimed(life: Life) -> None:
     # given a job whose run was given back after a newer one of its key came
     worker = life.worker()
@@ -92,6 +96,7 @@ def test_a_superseded_job_is_not_claimed(life: Life) -> None:
     assert [one.id for one in claimed] == [newer]
 
 
+@pytest.mark.guard("claim: only what waits")
 def test_of_claimers_of_the_same_ids_each_id_goes_to_one(life: Life) -> None:
     # given forty waiting jobs and eight workers that heard of all of them
     ids = [life.submit() for _ in range(40)]
@@ -130,6 +135,24 @@ def test_a_worker_that_is_ended_while_it_claims_leaves_no_job_behind(postgresql_
     assert life.state(job_id) == "queued"
 
 
+@pytest.mark.service
+def test_a_claim_that_waits_for_a_job_does_not_keep_its_worker_from_renewing(postgresql_engine: Engine) -> None:
+    # given a job that somebody else has locked, and a worker that waits for it
+    engine, life = postgresql_engine, Life(postgresql_engine)
+    job_id, worker = life.submit(), life.worker()
+    claiming = threading.Thread(target=life.claim, args=(worker, job_id))
+    with engine.connect() as connection:
+        connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+        claiming.start()
+        _until_blocked_or_ended(engine, claiming)
+        # when it renews its lease, then it need not wait
+        renewed = write(engine, leases.renew, worker, 60.0)
+        assert claiming.is_alive()
+    claiming.join(10)
+    assert renewed
+    assert life.row(job_id).token == 1
+
+
 def _until_blocked_or_ended(engine: Engine, thread: threading.Thread) -> None:
     """Wait until a thread's statement waits for a lock, or the thread is done."""
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -159,6 +182,7 @@ def test_a_commit_stores_the_result_and_all_that_belongs_to_it(life: Life) -> No
     assert life.told(first.id) == ["job.queued", "job.succeeded"]
 
 
+@pytest.mark.guard("fence: token at commit")
 def test_a_commit_under_an_old_token_touches_nothing(life: Life) -> None:
     # given a job that was taken away from its worker and runs again, by the same one
     worker = life.worker()
@@ -176,6 +200,7 @@ def test_a_commit_under_an_old_token_touches_nothing(life: Life) -> None:
     assert life.commit(worker, succeeded(new)) == {new.id}
 
 
+@pytest.mark.guard("fence: state and worker at commit")
 def test_a_commit_of_a_job_that_was_given_back_touches_nothing(life: Life) -> None:
     # given a job whose worker was ended
     worker = life.worker()
@@ -189,6 +214,7 @@ def test_a_commit_of_a_job_that_was_given_back_touches_nothing(life: Life) -> No
     assert (life.row(job.id), life.count(*WRITTEN)) == before
 
 
+@pytest.mark.guard("fence: state and worker at commit")
 def test_a_commit_by_a_worker_that_does_not_hold_the_job_touches_nothing(life: Life) -> None:
     # given a job that one worker runs
     job = life.running(life.worker())
@@ -238,6 +264,7 @@ def test_a_job_that_ends_after_its_deadline_is_late(life: Life) -> None:
     assert (life.state(broken.id), life.row(broken.id).late) == ("failed", True)
 
 
+@pytest.mark.guard("commit: never what a newer job superseded")
 def test_a_job_that_a_newer_one_superseded_ends_superseded_at_its_commit(life: Life) -> None:
     # given a running job, and a newer one of its key
     worker = life.worker()
@@ -267,6 +294,21 @@ def test_a_retry_waits_for_its_delay_and_then_wants_a_doorbell(life: Life) -> No
     assert life.told(job.id) == ["job.queued", "job.retried"]
 
 
+def test_a_return_for_want_of_the_image_store_uses_up_no_attempt(life: Life) -> None:
+    # given a running job with an attempt behind it
+    worker = life.worker()
+    job = life.running(worker)
+    life.set(job.id, attempts=1)
+    # when its run finds the image store away
+    outcome = Outcome(job, JobState.QUEUED, error_code="storage_unavailable", delay_s=10, costs_attempt=False)
+    assert life.commit(worker, outcome) == {job.id}
+    # then it waits for its delay, says why, and has as many attempts left as before
+    row = life.row(job.id)
+    assert (row.state, row.attempts, row.error_code) == ("queued", 1, "storage_unavailable")
+    assert life.claim(worker, job.id) == []
+
+
+@pytest.mark.guard("commit: a cancel before a retry")
 def test_a_retry_of_a_job_that_was_asked_to_stop_ends_cancelled(life: Life) -> None:
     # given a running job whose cancel was asked for
     worker = life.worker()
@@ -278,6 +320,29 @@ def test_a_retry_of_a_job_that_was_asked_to_stop_ends_cancelled(life: Life) -> N
     assert held == {job.id}
     assert life.state(job.id) == "cancelled"
     assert life.told(job.id) == ["job.queued", "job.cancelled"]
+
+
+@pytest.mark.service
+def test_a_cancel_that_comes_while_a_job_returns_is_not_lost(postgresql_engine: Engine) -> None:
+    # given a running job that returns to the queue, and a cancel between the statements of its commit
+    life = Life(postgresql_engine)
+    worker = life.worker()
+    job = life.running(worker)
+    cancelling: list[Future[object]] = []
+
+    def cancel_now(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE jobs") and "ready_at" in statement and not cancelling:
+            cancelling.append(pool.submit(write, postgresql_engine, cancel, TENANT, job.id))
+            wait(cancelling, timeout=1)
+
+    with ThreadPoolExecutor(1) as pool:
+        event.listen(postgresql_engine, "before_cursor_execute", cancel_now)
+        # when it is committed
+        life.commit(worker, failed(job, JobState.QUEUED))
+        [cancelled] = cancelling
+        cancelled.result(10)
+    # then the cancel waited for it, and met a job that waits
+    assert life.state(job.id) == "cancelled"
 
 
 def test_success_clears_suspicion(life: Life) -> None:
@@ -313,6 +378,6 @@ def test_only_waiting_jobs_are_heard(life: Life) -> None:
     # when a doorbell names all three
     heard = read(life.engine, hearable, [waiting, running.id, uuid4()])
     # then the waiting one is heard, with what its place in the order needs
-    [(job_id, application, lane, suspect, seconds)] = heard
-    assert (job_id, application, lane, suspect) == (waiting, "inspection", "bulk", False)
+    [(job_id, application, lane, suspect, seconds, tenant)] = heard
+    assert (job_id, application, lane, suspect, tenant) == (waiting, "inspection", "bulk", False, TENANT)
     assert seconds == pytest.approx(60, abs=5)

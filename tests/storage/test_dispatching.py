@@ -12,9 +12,22 @@ import pytest
 from sqlalchemy import Engine, event
 
 from domain.jobs import JobState
-from storage.dispatching import Queue, forget_lost_doorbells, hold, live_queues, mark_rung, outstanding, waiting
+from storage import dispatching
+from storage.claims import claim
+from storage.dispatching import (
+    Queue,
+    Waiting,
+    forget_lost_doorbells,
+    hold,
+    live_queues,
+    mark_rung,
+    outstanding,
+    still_heard,
+    waiting,
+)
 from storage.session import read, write
-from tests.support.life import Life, succeeded
+from tests.support.life import TENANT, Life, succeeded
+from workers import dispatch
 from workers.celery_app import IDS_PER_MESSAGE
 from workers.dispatch import WINDOW_MOST, Dispatcher
 
@@ -27,11 +40,17 @@ class Broker:
 
     rung: list[tuple[str, list[UUID]]] = field(default_factory=list)
     down: bool = False
+    without: frozenset[str] = frozenset()
+    """queues that it does not take"""
     refuse_after: int | None = None
 
     def ring(self, queue: str, ids: Sequence[UUID]) -> None:
         """Take one message."""
-        if self.down or (self.refuse_after is not None and len(self.rung) >= self.refuse_after):
+        if (
+            self.down
+            or queue in self.without
+            or (self.refuse_after is not None and len(self.rung) >= self.refuse_after)
+        ):
             raise OSError("the broker is gone")
         self.rung.append((queue, list(ids)))
 
@@ -137,15 +156,42 @@ def test_what_is_held_back_rung_or_ended_is_not_rung_for(life: Life) -> None:
     assert running.id not in wanted(life, 10)
 
 
+def test_what_is_too_late_is_not_rung_for_and_fills_no_window(life: Life, dispatcher: Dispatcher) -> None:
+    # given a worker's window of jobs whose deadline passed just now, and one that has time
+    life.worker(capacity=1)
+    for _ in range(4):
+        life.set(life.submit(), deadline=datetime.now(UTC) - timedelta(seconds=1))
+    in_time = life.submit(deadline=datetime.now(UTC) + timedelta(hours=1))
+    without = life.submit()
+    # when the dispatcher makes its round
+    # then it rings for those that can be claimed
+    assert wanted(life, 10) == [in_time, without]
+    assert dispatcher.round() == 2
+
+
 def test_marking_is_for_those_that_still_wait(life: Life) -> None:
     # given a job that was cancelled while its doorbell was on its way
     kept, cancelled = life.submit(), life.submit()
     life.set(cancelled, state=JobState.CANCELLED.value)
     # when both are marked
-    write(life.engine, mark_rung, [kept, cancelled])
+    write(life.engine, mark_rung, [Waiting(kept, TENANT), Waiting(cancelled, TENANT)])
     # then the cancelled one is left alone
     assert life.row(kept).rung_at is not None
     assert life.row(cancelled).rung_at is None
+
+
+def test_marking_is_not_for_one_that_was_claimed_and_given_back_while_its_doorbell_was_on_its_way(life: Life) -> None:
+    # given a job that was found, rung for, claimed at once, and came back: it wants another doorbell
+    worker, job_id = life.worker(), life.submit()
+    found = read(life.engine, waiting, STANDARD, 10)
+    life.claim(worker, job_id)
+    life.end(worker, lost=False)
+    # when the first doorbell is marked
+    write(life.engine, mark_rung, found)
+    # then it is still to be rung for, and that one counts
+    assert life.row(job_id).rung_at is None
+    write(life.engine, mark_rung, read(life.engine, waiting, STANDARD, 10))
+    assert life.row(job_id).rung_at is not None
 
 
 def test_outstanding_is_what_was_rung_for_or_runs(life: Life) -> None:
@@ -238,6 +284,7 @@ def test_one_message_carries_a_bounded_number_of_ids(life: Life, broker: Broker,
     assert broker.ids == ids
 
 
+@pytest.mark.guard("re-ring: an unanswered doorbell rings again")
 def test_a_doorbell_that_nobody_answered_rings_again_after_a_while(
     life: Life, broker: Broker, dispatcher: Dispatcher
 ) -> None:
@@ -251,6 +298,16 @@ def test_a_doorbell_that_nobody_answered_rings_again_after_a_while(
     dispatcher.round()
     # then only the old one rings again
     assert broker.ids == [lost, fresh, lost]
+
+
+def test_no_more_doorbells_are_forgotten_at_once_than_intended(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given five doorbells that were lost
+    monkeypatch.setattr(dispatching, "FORGOTTEN_AT_ONCE", 2)
+    for _ in range(5):
+        life.set(life.submit(), rung_at=datetime.now(UTC) - timedelta(hours=1))
+    # when they are forgotten two at a time
+    # then that is how many it are
+    assert [write(life.engine, forget_lost_doorbells, STANDARD, 30.0) for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_a_job_that_runs_long_is_not_rung_for_again(life: Life, dispatcher: Dispatcher) -> None:
@@ -278,6 +335,33 @@ def test_a_broker_that_refuses_loses_nothing(life: Life, broker: Broker, dispatc
     assert broker.ids == [job_id]
 
 
+def test_a_queue_that_the_broker_refuses_starves_no_other(
+    life: Life, broker: Broker, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given jobs in three lanes, of which the broker takes all but the first
+    lanes = ("interactive", "standard", "bulk")
+    life.worker(*(f"inspection.{lane}" for lane in lanes))
+    refused, *taken = (life.submit(lane=lane) for lane in lanes)
+    broker.without = frozenset({"inspection.interactive"})
+    # when the dispatcher makes its round
+    with pytest.raises(OSError, match="gone"):
+        dispatcher.round()
+    # then the others were rung for, and the refusal was told
+    assert broker.ids == taken
+    assert life.row(refused).rung_at is None
+    # and while refusals take long, what is refused comes last
+    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.0)
+    more = life.submit(lane="bulk")
+    with pytest.raises(OSError, match="gone"):
+        dispatcher.round()
+    assert broker.ids == [*taken, more]
+    # and it gets its doorbell as soon as it is taken
+    broker.without = frozenset()
+    dispatcher.round()
+    assert broker.ids == [*taken, more, refused]
+
+
+@pytest.mark.guard("outbox: publish, then mark")
 def test_a_failure_between_publishing_and_marking_rings_again(
     life: Life, broker: Broker, dispatcher: Dispatcher
 ) -> None:
@@ -338,7 +422,7 @@ def test_a_claim_waits_for_a_mark_that_is_not_committed(postgresql_engine: Engin
     job_id = life.submit()
     with ThreadPoolExecutor(1) as pool:
         with postgresql_engine.begin() as connection:
-            mark_rung(connection, [job_id])
+            mark_rung(connection, [Waiting(job_id, TENANT)])
             # when a worker that has heard the doorbell claims
             claim = pool.submit(life.claim, worker, job_id)
             with pytest.raises(TimeoutError):
@@ -379,3 +463,99 @@ def test_places_that_held_back_tenants_leave_are_filled_by_those_who_have_more(l
     found = wanted(life, 20)
     assert len(set(found)) == 20
     assert set(found) <= busy
+
+
+def test_what_a_worker_still_has_in_its_ears_is_not_rung_for_again(
+    life: Life, broker: Broker, dispatcher: Dispatcher
+) -> None:
+    # given two jobs that were rung for long ago: a worker has one in its ears and one was lost;
+    # and one that was never rung for
+    life.worker(capacity=2)
+    heard, lost, unrung = life.submit(), life.submit(), life.submit(not_before=datetime.now(UTC) + timedelta(hours=1))
+    dispatcher.round()
+    for job_id in (heard, lost):
+        life.set(job_id, rung_at=datetime.now(UTC) - timedelta(seconds=31))
+    # when the worker says what it has, and the dispatcher looks for lost doorbells
+    write(life.engine, still_heard, [heard, unrung])
+    assert dispatcher.forget_lost() == 1
+    dispatcher.round()
+    # then only the lost one rings again, and nothing counts as rung for that was not
+    assert broker.ids == [heard, lost, lost]
+    assert life.row(unrung).rung_at is None
+
+
+@pytest.mark.service
+def test_saying_what_is_still_heard_waits_for_nobody(postgresql_engine: Engine) -> None:
+    # given two jobs that were rung for, of which a claim in mid-transaction has one
+    life = Life(postgresql_engine)
+    worker = life.worker()
+    claimed, waiting_ = life.submit(), life.submit()
+    long_ago = datetime.now(UTC) - timedelta(seconds=31)
+    for job_id in (claimed, waiting_):
+        life.set(job_id, rung_at=long_ago)
+    with postgresql_engine.begin() as connection:
+        claim(connection, worker, [claimed])
+        # when the worker says that it has both in its ears
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write, postgresql_engine, still_heard, [claimed, waiting_]).result(5)
+    # then the other one was noted, and the claim is untouched
+    assert life.row(waiting_).rung_at > long_ago
+    assert (life.state(claimed), life.row(claimed).rung_at) == ("running", long_ago)
+
+
+@pytest.mark.guard("dispatch: a lost doorbell is no work done")
+def test_lost_doorbells_do_not_count_as_work_done(life: Life, dispatcher: Dispatcher) -> None:
+    # given a window of jobs that were rung for and lost
+    life.worker(capacity=4)
+    for _ in range(50):
+        life.submit()
+    assert dispatcher.round() == 8
+    for job_id in life.states():
+        if life.row(job_id).rung_at is not None:
+            life.set(job_id, rung_at=datetime.now(UTC) - timedelta(seconds=31))
+    # when they are forgotten and rung for again
+    assert dispatcher.forget_lost() == 8
+    dispatcher.rates[STANDARD].at -= 1.0  # a second ago
+    dispatcher.round()
+    # then the queue is not taken for a quick one
+    assert dispatcher.rates[STANDARD].per_s == 0.0
+
+
+@pytest.mark.guard("dispatch: what waits is shared with who has nothing to do")
+def test_what_waits_for_a_busy_worker_is_rung_for_again_once_another_has_long_had_nothing_to_do(
+    life: Life, broker: Broker, dispatcher: Dispatcher
+) -> None:
+    # given a busy worker that has two jobs in its ears, and one with nothing to do
+    busy = life.worker(capacity=2)
+    for job_id in (first := [life.submit(), life.submit()]):
+        assert life.claim(busy, job_id)
+    waiting_ = [life.submit(), life.submit()]
+    dispatcher.round()
+    life.worker(capacity=2)
+    for job_id in waiting_:
+        life.set(job_id, rung_at=datetime.now(UTC) - timedelta(seconds=5))
+    # when it has been so for a moment, then nothing happens
+    assert dispatcher.share() == 0
+    # and when it has been so for as long as a lost doorbell waits
+    dispatcher.spare_since = {worker: since - 31 for worker, since in dispatcher.spare_since.items()}
+    assert dispatcher.share() == 2
+    dispatcher.round()
+    # then they ring again, once
+    assert broker.ids == waiting_ * 2
+    assert dispatcher.share() == 0
+    assert [life.state(job_id) for job_id in first] == ["running"] * 2
+
+
+def test_busy_workers_are_left_what_they_have_heard(life: Life, dispatcher: Dispatcher) -> None:
+    # given one worker, busy for long, with a job in its ears
+    worker = life.worker(capacity=1)
+    life.running(worker)
+    waiting_ = life.submit()
+    dispatcher.round()
+    life.set(waiting_, rung_at=datetime.now(UTC) - timedelta(seconds=5))
+    # when the dispatcher looks for one who could share, again and again
+    for _ in range(3):
+        assert dispatcher.share() == 0
+        dispatcher.spare_since = {one: since - 31 for one, since in dispatcher.spare_since.items()}
+    # then there is none
+    assert dispatcher.spare_since == {}

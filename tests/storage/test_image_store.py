@@ -3,6 +3,9 @@
 import errno
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.errors import NotFound, StorageFull, StorageUnavailable
+from domain.errors import ImageDamaged, ImageMissing, StorageFull, StorageUnavailable
 from storage.image_store import FRESH_S, ImageStore, name_of
 
 
@@ -68,7 +71,7 @@ def test_what_was_never_put_is_not_found(store: ImageStore) -> None:
     missing = hashlib.sha256(b"two").hexdigest()
     # then it is not there
     assert not store.has(missing)
-    with pytest.raises(NotFound, match=missing):
+    with pytest.raises(ImageMissing, match=missing):
         store.get(missing)
 
 
@@ -111,15 +114,37 @@ def test_an_old_file_put_again_becomes_young(tmp_path: Path) -> None:
     assert path.stat().st_mtime > long_ago + FRESH_S
 
 
-def test_a_truncated_file_under_the_final_name_is_replaced(tmp_path: Path) -> None:
-    # given a file that a disk lost the end of
+@pytest.mark.parametrize("left", [b"the wh", b"the whole imagE", b""])
+def test_a_damaged_file_is_never_given_out_and_is_replaced_when_it_is_put_again(tmp_path: Path, left: bytes) -> None:
+    # given a file that a disk lost the end of, or a bit
     store = ImageStore(str(tmp_path))
     sha256 = store.put(b"the whole image")
-    (tmp_path / name_of(sha256)).write_bytes(b"the wh")
-    # when the same bytes are put again
+    (tmp_path / name_of(sha256)).write_bytes(left)
+    # when it is read, then the error says so
+    with pytest.raises(ImageDamaged, match=sha256):
+        store.get(sha256)
+    # when the same bytes are put again, then it is whole
     store.put(b"the whole image")
-    # then it is whole
     assert store.get(sha256) == b"the whole image"
+
+
+def test_a_folder_that_is_away_is_not_made_again_by_those_who_use_it(tmp_path: Path) -> None:
+    # given a folder with an image, renamed under a running process
+    place = tmp_path / "images"
+    store = ImageStore(str(place))
+    sha256 = store.put(b"there before")
+    place.rename(tmp_path / "away")
+    # when an image is put, or the store looked at, then it is unavailable
+    with pytest.raises(StorageUnavailable):
+        store.put(b"meanwhile")
+    with pytest.raises(StorageUnavailable):
+        store.check()
+    with pytest.raises(StorageUnavailable):
+        store.get(sha256)
+    # and when the folder is back, it has what it had
+    assert not place.exists()
+    (tmp_path / "away").rename(place)
+    assert store.get(sha256) == b"there before"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +170,27 @@ def test_a_disk_that_refuses_leaves_nothing_behind(
         store.put(b"never whole")
     # then there is no file, neither final nor unfinished
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+DIES_IN_MID_WRITE = """
+import resource, signal, sys
+from storage.image_store import ImageStore
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the kernel kills the process in the write that passes the limit
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+ImageStore(sys.argv[1]).put(b"x" * 1_000_000)
+"""
+
+
+@pytest.mark.guard("images: complete before it has its name")
+def test_a_process_that_dies_in_mid_write_leaves_no_truncated_image(tmp_path: Path) -> None:
+    # given a process that the kernel kills when it has written a part
+    died = subprocess.run([sys.executable, "-c", DIES_IN_MID_WRITE, str(tmp_path)], check=False)
+    assert died.returncode == -signal.SIGXFSZ
+
+    # then the image is not there
+    store = ImageStore(str(tmp_path))
+    sha256 = hashlib.sha256(b"x" * 1_000_000).hexdigest()
+    assert not store.has(sha256)
 
 
 @pytest.mark.service
@@ -188,3 +234,42 @@ def test_an_object_store_that_does_not_answer_is_unavailable(s3_url: str, monkey
     with pytest.raises(StorageUnavailable):
         store.check()
     fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.mark.parametrize("fault", ["renamed", "not mounted", "a file in its place"])
+def test_a_folder_that_is_away_is_no_missing_image(fault: str, tmp_path: Path) -> None:
+    # given an image in a folder that is away: renamed, or the mount point of a disk that is not mounted
+    store, away = ImageStore(str(tmp_path / "images")), tmp_path / "away"
+    sha256 = store.put(b"picture")
+    Path(store.url).rename(away)
+    if fault == "not mounted":
+        Path(store.url).mkdir()
+    elif fault == "a file in its place":
+        Path(store.url).touch()
+    # when it is wanted, then the store is away, and not the image lost
+    with pytest.raises(StorageUnavailable):
+        store.get(sha256)
+    # and the folder's return brings it back
+    if fault != "renamed":
+        (Path(store.url).rmdir if fault == "not mounted" else Path(store.url).unlink)()
+    away.rename(store.url)
+    assert store.get(sha256) == b"picture"
+
+
+@pytest.mark.service
+def test_a_bucket_that_is_gone_is_no_missing_image(s3_url: str) -> None:
+    bucket, _, rest = s3_url.removeprefix("s3://").partition("/")
+    with pytest.raises(StorageUnavailable):
+        ImageStore(f"s3://not-{bucket}/{rest}").get("ab" * 32)
+
+
+def test_one_file_that_cannot_be_read_is_a_missing_image(tmp_path: Path) -> None:
+    # given a folder in which all is well but one image's file
+    store = ImageStore(str(tmp_path / "images"))
+    sha256 = store.put(b"picture")
+    file = Path(store.url) / name_of(sha256)
+    file.unlink()
+    file.mkdir()
+    # when it is wanted, then this costs that image's jobs their attempts, and no others
+    with pytest.raises(ImageMissing, match=sha256):
+        store.get(sha256)

@@ -165,6 +165,29 @@ class FinishedOnly(ImageStore):
         return (file for file in super().files(folders) if UNFINISHED not in file.name)
 
 
+class SweptOnce(ImageStore):
+    """A store from which a sweep takes the file just after it was first put."""
+
+    swept = False
+
+    def put(self, data: bytes) -> str:
+        sha256 = super().put(data)
+        if not self.swept:
+            self.swept = True
+            self.remove(name_of(sha256))
+        return sha256
+
+
+@pytest.mark.guard("images: what the sweep took is put again")
+def test_bytes_that_a_sweep_took_between_the_put_and_the_row_are_put_again(engine: Engine, store: ImageStore) -> None:
+    data = picture(6)
+    ref = examine(data, ImageLimits(), "a picture")
+
+    keep(engine, SweptOnce(store.url), "acme", data, ref)
+
+    assert store.get(ref.sha256) == data
+
+
 def test_an_upload_that_meets_the_sweep_is_never_left_without_its_bytes(engine: Engine, store: ImageStore) -> None:
     # given a sweep for which everything is old, over and over
     data = picture(9)

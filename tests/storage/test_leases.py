@@ -12,7 +12,8 @@ from domain.jobs import LOSSES_TO_SUSPICION, STRIKES_TO_DEATH
 from storage import leases
 from storage.claims import claim
 from storage.leases import Ending
-from storage.session import IDLE_MS, read, write
+from storage.postgresql import IDLE_MS
+from storage.session import read, write
 from storage.tables import events
 from tests.support.life import Life
 from workers.reap import reap
@@ -27,6 +28,7 @@ def test_a_lease_is_renewed_while_it_holds(life: Life) -> None:
     assert read(life.engine, leases.lapsed) == []
 
 
+@pytest.mark.guard("lease: a lapsed one is not renewed")
 def test_a_lapsed_lease_cannot_be_renewed(life: Life) -> None:
     # given a worker whose lease ran out
     worker = life.worker()
@@ -103,6 +105,7 @@ def test_only_the_lapsed_are_reaped(life: Life) -> None:
     assert reap(life.engine) == 0
 
 
+@pytest.mark.guard("reaper: only what has lapsed")
 def test_a_worker_that_renews_just_before_the_reaper_strikes_is_left_alone(life: Life) -> None:
     # given a worker that looked lapsed a moment ago, and is not now
     worker = life.worker()
@@ -129,6 +132,7 @@ def test_a_job_lost_often_without_a_note_becomes_suspect(life: Life) -> None:
     assert life.row(job_id).strikes == 0
 
 
+@pytest.mark.guard("suspect: the dead worker's notes")
 def test_a_noted_job_becomes_suspect_at_once_and_its_neighbours_do_not(life: Life) -> None:
     # given a worker that died while it was busy with one of its two jobs
     worker = life.worker()
@@ -142,6 +146,7 @@ def test_a_noted_job_becomes_suspect_at_once_and_its_neighbours_do_not(life: Lif
     assert (row.suspect, row.strikes, row.losses) == (False, 0, 1)
 
 
+@pytest.mark.guard("suspect: three strikes")
 def test_a_suspect_that_takes_its_process_with_it_too_often_is_dead(life: Life) -> None:
     # given a suspect
     job_id = life.submit()
@@ -214,6 +219,7 @@ def test_heard_jobs_that_are_handed_back_want_a_doorbell_at_once(life: Life) -> 
     write(life.engine, leases.hand_back, [])
 
 
+@pytest.mark.guard("lease: what was never answered is disowned")
 def test_a_claim_that_was_never_answered_is_disowned(life: Life) -> None:
     # given a worker with three jobs: one that it knows of, one it does not, and one claimed a moment ago
     worker, other = life.worker(), life.worker()

@@ -4,7 +4,8 @@ The statements are those that the functions really send, caught on their way. `t
 times the same ones.
 """
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from storage.dispatching import Queue, waiting
+from storage.gauges import queues
 from storage.session import connect
 from storage.tables import jobs
 from tests.conftest import POSTGRESQL
@@ -110,6 +113,31 @@ def test_on_postgresql_no_statement_scans_the_jobs(query: Query, postgresql: tup
         used = {name for name in INDEXES for line in lines if f" {name} " in f"{line} "}
         assert used <= {*query.indexes, *ALIVE_ONLY, "pk_jobs"}, (lines, statement)
         assert used or not query.indexes, (lines, statement)
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """The most rows that a step of an executed plan let through or threw away."""
+    here = int(plan["Actual Rows"]) + int(plan.get("Rows Removed by Filter", 0))
+    return max([here, *(rows_read(step) for step in plan.get("Plans", []))])
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(
+    "ask", [lambda c: waiting(c, Queue("inspection", "standard"), 16), queues], ids=["waiting", "queues"]
+)
+def test_on_postgresql_a_backlog_is_not_read_from_end_to_end_before_there_are_statistics_of_it(
+    ask: Callable[[Connection], object], postgresql_engine: Engine
+) -> None:
+    # given a backlog that came so fast that nobody has analyzed the table since it was empty
+    with postgresql_engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE jobs SET (autovacuum_enabled = off)")
+    alive = fill_alive(postgresql_engine, unrung=9_000)
+    query = Query("backlog", lambda connection, _: ask(connection))
+    # when the dispatcher and the gauges ask what waits
+    for statement, told in sent_by(query, postgresql_engine, alive):
+        [lines] = plan(postgresql_engine, "EXPLAIN (ANALYZE, FORMAT JSON)", statement, told)
+        # then they read the first of each tenant, not all
+        assert rows_read(ast.literal_eval(lines)[0]["Plan"]) <= 120, statement
 
 
 def test_every_index_serves_a_query() -> None:

@@ -2,9 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from storage import reaping
 from storage.reaping import end_superseded, expire
 from storage.session import write
 from tests.support.life import Life
+from workers import reap
 from workers.reap import end_what_cannot_run
 
 PAST = datetime.now(UTC) - timedelta(seconds=1)
@@ -27,6 +31,22 @@ def test_only_waiting_jobs_past_their_deadline_expire(life: Life) -> None:
     assert life.state(running.id) == "running"
     assert {life.state(job_id) for job_id in kept} == {"queued"}
     assert write(life.engine, expire) == 0
+
+
+def test_a_heap_of_late_jobs_ends_in_one_turn_and_a_turn_has_an_end(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given more jobs past their deadline than are ended at once
+    monkeypatch.setattr(reaping, "AT_ONCE", 2)
+    for _ in range(9):
+        life.set(life.submit(), deadline=PAST)
+    # when the reaper has no time, then it ends some of them
+    monkeypatch.setattr(reap, "TURN_S", 0.0)
+    assert end_what_cannot_run(life.engine) == 2
+    # and when it has, all of them
+    monkeypatch.setattr(reap, "TURN_S", 60.0)
+    assert end_what_cannot_run(life.engine) == 7
+    assert set(life.states().values()) == {"expired"}
 
 
 def test_a_job_given_back_after_its_successor_came_ends_superseded(life: Life) -> None:

@@ -38,6 +38,7 @@ def test_an_accepted_job_is_queued_and_wants_a_doorbell(life: Life) -> None:
     assert life.told(job_id) == ["job.queued"]
 
 
+@pytest.mark.guard("submit: one job a key")
 def test_the_same_key_brings_the_same_job(life: Life) -> None:
     # given a job with a key
     first = life.submit(key="k")
