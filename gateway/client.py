@@ -16,6 +16,7 @@ import httpx
 
 from domain.errors import BacklogFull, InvalidRequest, SightlineError, Unavailable
 from domain.jobs import JobState
+from domain.texts import printable
 from storage.feed import FeedEvent
 from storage.jobs import JobView, ResultView
 
@@ -23,6 +24,7 @@ SERVER_WAIT_S = 30.0
 FIRST_LOOK_S = 0.05
 LAST_LOOK_S = 1.0
 RECONNECT_S = 1.0
+MOST_NAME = 255
 
 
 class Client:
@@ -64,7 +66,9 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         with ExitStack() as stack:
             parts: list[tuple[str, Any]] = [("request", (None, json.dumps(request), "application/json"))]
-            parts += [("images", (path.name, stack.enter_context(_opened(path)))) for path in images]
+            parts += [
+                ("images", (printable(path.name, MOST_NAME), stack.enter_context(_opened(path)))) for path in images
+            ]
             wait = {"wait": min(wait_s, SERVER_WAIT_S)} if wait_s else {}
             answer = self._call("POST", "/v1/jobs", files=parts, headers=headers, params=wait)
         return JobView.model_validate_json(answer.content)

@@ -1,12 +1,13 @@
 """The picture of a result: drawn the first time somebody asks for it, and kept as an artifact of the job."""
 
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from domain.applications import application
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, ImageDamaged, ImageMissing, NotFound
 from gateway.api.resources import Resources
 from gateway.drawing import draw
 from storage import artifacts, jobs
@@ -29,8 +30,9 @@ async def overlay(served: Resources, tenant: str, job_id: UUID, index: int) -> b
 def _overlay(engine: Engine, store: ImageStore, tenant: str, job_id: UUID, index: int) -> bytes:
     name = f"overlay-{index}.png"
     kept = read(engine, artifacts.find, tenant, job_id, name)
-    if kept is not None and store.has(kept):
-        return store.get(kept)
+    if kept is not None:
+        with suppress(ImageMissing, ImageDamaged):  # it is drawn anew then
+            return store.get(kept)
     job, result = read(engine, jobs.get, tenant, job_id), read(engine, jobs.result, tenant, job_id)
     png = _drawn(store, job, result, index)
     keep_file(

@@ -26,7 +26,7 @@ for the network of whoever operates the gateway. Errors are problem documents (R
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the gateway's application on an installation's settings. Opens no connection yet."""
-    engine = connect(settings.database_url, pool_size=20)
+    engine = connect(settings.database_url, pool_size=20, answer_s=settings.database_answer_s)
     served = Resources(settings, engine, ImageStore(settings.images_url), KeyCache())
 
     @asynccontextmanager

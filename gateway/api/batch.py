@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from domain.access import Principal
-from domain.errors import InvalidRequest, RequestTooLarge, SightlineError
+from domain.errors import InvalidInput, InvalidRequest, RequestTooLarge, SightlineError
 from domain.requests import JobRequest, parse_request
 from gateway.api.access import Submitter
 from gateway.api.examples import BATCH_ANSWER, batch_body
@@ -33,27 +33,34 @@ Line = tuple[JobRequest | SightlineError, str | None]
     openapi_extra={"requestBody": batch_body()},
     responses={
         200: {"description": "an outcome per line", "content": {"application/x-ndjson": {"example": BATCH_ANSWER}}},
-        **responses(401, 403, 413, 503, 507),
+        **responses(401, 403, 408, 413, 422, 503, 507),
     },
 )
 async def batch(http: Request, served: Served, who: Submitter) -> Response:
     """Accept a job per line, naming images already stored. A bad line fails alone and the rest of its thousand commits.
 
-    If the connection breaks, whole thousands may have been accepted: with an `idempotency_key` per line, send again.
+    A body over a limit is refused as a whole or, once a thousand is in, by the last line of the answer. If the
+    connection breaks, whole thousands may have been accepted: with an `idempotency_key` per line, send again.
     """
     limit = await served.read(tenants.backlog_limit, who.tenant, served.settings.backlog_limit)
     answers: list[str] = []
     waiting: list[Line] = []
-    async for line in _lines(http):
-        if len(answers) + len(waiting) == MAX_LINES:
-            refusal = RequestTooLarge(f"a batch has at most {MAX_LINES} lines; what follows was not read")
-            waiting.append((refusal, None))
-            break
-        waiting.append(_parse(line))
-        if len(waiting) == AT_ONCE:
-            answers += await _accept(served, who, waiting, limit, len(answers))
-            waiting = []
+    try:
+        async for line in _lines(http):
+            if len(answers) + len(waiting) == MAX_LINES:
+                raise RequestTooLarge(f"a batch has at most {MAX_LINES} lines; what follows was not read")
+            waiting.append(_parse(line))
+            if len(waiting) == AT_ONCE:
+                answers += await _accept(served, who, waiting, limit, len(answers))
+                waiting = []
+    except InvalidInput as refusal:
+        if not answers:
+            raise
+        # Earlier thousands are in: their outcomes must be told, and then why the rest was not read.
+        waiting.append((refusal, None))
     answers += await _accept(served, who, waiting, limit, len(answers))
+    if not answers:
+        raise InvalidRequest("a batch has at least one line")
     return Response("".join(answers), media_type="application/x-ndjson")
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from domain.errors import Unavailable
 from gateway.api.access import Reader
 from gateway.api.examples import EVENT_STREAM
 from gateway.api.problems import responses
@@ -15,11 +17,17 @@ from gateway.api.resources import Resources, Served
 from storage import feed
 from storage.feed import FeedEvent
 
+log = logging.getLogger(__name__)
+
 router = APIRouter(tags=["events"])
 
 PAGE = 500
 POLL_S = 0.25
+PAUSE_S = 1.0
+"""Between looks while the database does not answer."""
 HEARTBEAT_S = 15
+LAST = 2**63 - 1
+"""The last id that a database could give; SQLite takes no larger number to compare with."""
 
 
 @router.get(
@@ -35,9 +43,9 @@ async def follow(
     served: Served,
     who: Reader,
     last_event_id: Annotated[
-        int | None, Header(ge=0, description="the last id seen; what came after it follows")
+        int | None, Header(ge=0, le=LAST, description="the last id seen; what came after it follows")
     ] = None,
-    after: Annotated[int | None, Query(ge=0, description="the same, for a first request; 0 tells all")] = None,
+    after: Annotated[int | None, Query(ge=0, le=LAST, description="the same, for a first request; 0 tells all")] = None,
 ) -> EventSourceResponse:
     """Stream the tenant's events from now on, or from behind the id given. A comment each 15 s keeps the line open."""
     start = last_event_id if last_event_id is not None else after
@@ -53,7 +61,14 @@ async def _stream(served: Resources, tenant: str, start: int) -> AsyncIterator[S
     # An id without data is no event, but what a reader reconnects with: so it misses none even before its first.
     yield ServerSentEvent(id=str(place), comment="following")
     while True:
-        page = await served.read(feed.after, tenant, place, PAGE)
+        try:
+            page = await served.read(feed.after, tenant, place, PAGE)
+        except Unavailable as error:
+            # The line stays open and the place is kept: a browser's reader that has to connect anew while the answer is
+            # 503 gives up for good.
+            log.warning("the feed waits", extra={"event": "feed.waits", "reason": error.message})
+            await asyncio.sleep(PAUSE_S)
+            continue
         for event in page:
             yield _told(event)
             place = event.feed_id

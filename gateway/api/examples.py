@@ -52,6 +52,7 @@ def submission_body() -> dict[str, Any]:
     multipart = {
         "type": "object",
         "required": ["request"],
+        "additionalProperties": False,
         "properties": {
             "request": {"$ref": "#/components/schemas/JobRequest"},
             "images": {"type": "array", "items": {"type": "string", "format": "binary"}},
@@ -85,7 +86,7 @@ def batch_body() -> dict[str, Any]:
 def image_body() -> dict[str, Any]:
     """Describe an image upload: the bare bytes, or multipart with one part `image`."""
     binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "required": ["image"], "properties": {"image": binary}}
+    form = {"type": "object", "required": ["image"], "additionalProperties": False, "properties": {"image": binary}}
     return {
         "required": True,
         "content": {"application/octet-stream": {"schema": binary}, "multipart/form-data": {"schema": form}},

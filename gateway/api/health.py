@@ -1,11 +1,14 @@
 """Whether the gateway lives, and whether it can serve."""
 
+from functools import partial
+
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from domain.errors import SightlineError
 from gateway.api.resources import Served
 from storage import gauges
+from storage.session import read
 
 router = APIRouter(tags=["operation"])
 
@@ -38,11 +41,11 @@ async def readyz(served: Served, response: Response) -> Readiness:
     database = images = "ok"
     workers = None
     try:
-        workers = await served.read(gauges.live_workers)
+        workers = await served.probe(partial(read, served.engine, gauges.live_workers))
     except SightlineError as error:
         database = error.message
     try:
-        await served.call(served.store.check)
+        await served.probe(served.store.check)
     except SightlineError as error:
         images = error.message
     ready = database == images == "ok"

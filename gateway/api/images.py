@@ -12,7 +12,7 @@ from gateway.api.access import Reader, Submitter
 from gateway.api.examples import image_body
 from gateway.api.problems import responses
 from gateway.api.resources import Served
-from gateway.api.submissions import read_upload
+from gateway.api.submissions import is_multipart, read_upload
 from storage.images import examine, keep, owned
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
@@ -32,12 +32,12 @@ SAFE = {
     status_code=201,
     summary="Hand in an image",
     openapi_extra={"requestBody": image_body()},
-    responses=responses(401, 403, 413, 415, 422, 503, 507),
+    responses=responses(401, 403, 408, 413, 415, 422, 503, 507),
 )
 async def upload(http: Request, response: Response, served: Served, who: Submitter) -> ImageRef:
     """Keep an image for jobs that will name it. Images that no job names are removed after a day."""
     limits = served.settings.image_limits
-    if http.headers.get("content-type", "").startswith("multipart/form-data"):
+    if is_multipart(http):
         async with http.form(max_files=1, max_fields=0) as form:
             part = form.get("image")
             if not isinstance(part, UploadFile):

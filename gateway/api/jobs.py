@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from domain.jobs import JobState, Lane
+from domain.requests import Key
 from gateway.api.access import Reader, Submitter
 from gateway.api.examples import JOB, submission_body
 from gateway.api.problems import responses
@@ -19,6 +20,8 @@ from storage.jobs import JobView, ResultView
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 MAX_WAIT_S = 30.0
+NAME = "^[^\\x00]*$"
+"""PostgreSQL refuses to look for NUL."""
 
 _EXAMPLE = {"content": {"application/json": {"example": JOB}}}
 
@@ -46,7 +49,7 @@ class JobPage(BaseModel):
     responses={
         200: {"model": JobView, "description": "the job ended within `wait`", **_EXAMPLE},
         202: {"description": "accepted; the job waits or runs", **_EXAMPLE},
-        **responses(401, 403, 404, 409, 413, 415, 422, 429, 503, 507),
+        **responses(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507),
     },
 )
 async def submit(
@@ -76,10 +79,10 @@ async def submit(
 async def listing(
     served: Served,
     who: Reader,
-    application: str | None = None,
+    application: Annotated[str | None, Query(max_length=64, pattern=NAME)] = None,
     state: JobState | None = None,
     lane: Lane | None = None,
-    idempotency_key: str | None = None,
+    idempotency_key: Annotated[Key | None, Query()] = None,
     before: Annotated[UUID | None, Query(description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=jobs.MAX_PAGE)] = 50,
 ) -> JobPage:

@@ -1,5 +1,6 @@
 """How errors look over HTTP: RFC 9457 problem documents. The one table from the domain's codes to statuses is here."""
 
+import errno
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,17 +11,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
-from domain.errors import BacklogFull, SightlineError, Unauthenticated, Unavailable
+from domain.errors import BacklogFull, SightlineError, StorageFull, Unauthenticated, Unavailable
+from domain.problems import MOST_CHARACTERS, MOST_FIELDS, field_name
+from domain.texts import printable
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+MOST_DETAIL = 4_000
+"""Characters of a problem's detail."""
+
 STATUSES: Mapping[str, int] = {
     "invalid_input": 422,
     "invalid_request": 422,
     "request_too_large": 413,
+    "request_too_slow": 408,
     "unknown_application": 422,
     "invalid_parameters": 422,
     "image_rejected": 422,
@@ -38,7 +47,10 @@ STATUSES: Mapping[str, int] = {
     "backlog_full": 429,
     "unavailable": 503,
     "storage_unavailable": 503,
+    "statement_given_up": 503,
     "storage_full": 507,
+    "image_missing": 503,
+    "image_damaged": 500,
 }
 """A code that is not here has no business at the edge and is answered as 500."""
 
@@ -105,8 +117,10 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def install(app: FastAPI) -> None:
     """Have the application answer every error with a problem document."""
     app.add_exception_handler(SightlineError, _on_domain_error)
+    app.add_exception_handler(OSError, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(ClientDisconnect, _on_leaving)
     app.add_exception_handler(Exception, _on_unknown_error)
 
 
@@ -117,23 +131,49 @@ async def _on_domain_error(request: Request, error: Exception) -> JSONResponse:
     return answer(error)
 
 
+async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
+    # A large upload is put down in the folder for temporary files while it comes in, whose disk may be full too.
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        full = StorageFull("the gateway's disk for temporary files is full; free space (or set TMPDIR) and try again")
+        return await _on_domain_error(request, full)
+    return await _on_unknown_error(request, error)
+
+
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    status = error.status_code
-    code = CODES.get(status, "invalid_request" if status < 500 else "error")
+    code = CODES.get(error.status_code, "invalid_request" if error.status_code < 500 else "error")
+    status = STATUSES.get(code, error.status_code)  # one code, one status: a malformed form is 400 in the framework
     document = _document(
         status, code, HTTPStatus(status).phrase, f"{request.method} {request.url.path}: {error.detail}"
     )
-    return _response(document, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return _response(document, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of a path. The framework names those of its first route alone, and has a route per method."""
+    asked = [(method, {**request.scope, "method": method}) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+    return {method for method, scope in asked for route in request.app.routes if route.matches(scope)[0] is Match.FULL}
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    problems = [{"field": ".".join(map(str, told["loc"][1:])), "problem": told["msg"]} for told in error.errors()]
+    problems = [
+        {"field": printable(field_name(told["loc"][1:]), MOST_CHARACTERS), "problem": told["msg"]}
+        for told in error.errors()[:MOST_FIELDS]
+    ]
     said = "; ".join(f"{told['field']}: {told['problem']}" for told in problems)
     return _response(
         _document(422, "invalid_request", "A field of the request is missing or malformed", said, problems), {}
     )
+
+
+async def _on_leaving(request: Request, _error: Exception) -> JSONResponse:
+    # Nobody reads this answer. Without it each caller that hangs up in mid-upload would be logged as a crash of ours.
+    log.info("a caller left in mid-request", extra={"event": "http.left", "path": request.url.path})
+    return _response(_document(400, "invalid_request", "The request broke off", "the body did not come whole"), {})
 
 
 async def _on_unknown_error(request: Request, error: Exception) -> JSONResponse:
@@ -145,7 +185,12 @@ async def _on_unknown_error(request: Request, error: Exception) -> JSONResponse:
 
 def _document(status: int, code: str, title: str, detail: str, problems: Any = None) -> Problem:  # noqa: ANN401
     return Problem(
-        type=f"urn:sightline:problem:{code}", title=title, status=status, detail=detail, code=code, problems=problems
+        type=f"urn:sightline:problem:{code}",
+        title=title,
+        status=status,
+        detail=printable(detail, MOST_DETAIL),  # it may quote what was sent: a file's name, a path, a method
+        code=code,
+        problems=problems,
     )
 
 

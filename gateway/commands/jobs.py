@@ -105,10 +105,11 @@ def _print(job: JobView, result: ResultView | None) -> None:
     print_table(("job", str(told.pop("id"))), [each for each in told.items() if each[1] not in ({}, [], False)])
     if result is not None:
         typer.echo()
-        columns = ("capability", "model", "revision", "device", "batch", "waited ms", "ran ms")
+        columns = ("capability", "model", "revision", "scores", "device", "batch", "waited ms", "ran ms")
         rows = [
             (
-                *(call.capability, call.model, call.revision[:16], f"{call.device} {call.dtype}", call.batch_size),
+                *(call.capability, call.model, call.revision[:16], call.scores),
+                *(f"{call.device} {call.dtype}", call.batch_size),
                 *(f"{call.waited_ms:.1f}", f"{call.ran_ms:.1f}"),
             )
             for call in result.model_calls

@@ -28,7 +28,9 @@ STATE_STYLES = {
 
 def print_json(told: BaseModel | Sequence[BaseModel] | dict[str, Any] | list[Any]) -> None:
     """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(_plain(told), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(_plain(told), indent=2, ensure_ascii=False)
+    # A file's name may hold bytes that are no UTF-8; Python keeps them as half surrogate pairs.
+    sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
 
 
 def print_json_line(told: BaseModel) -> None:
@@ -68,7 +70,7 @@ def moment(value: datetime | None) -> str:
 
 
 def _short(value: object) -> str:
-    return "-" if value is None or value == "" else str(value)
+    return "-" if value is None or value == "" else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _plain(told: Any) -> Any:  # noqa: ANN401  (models within lists)

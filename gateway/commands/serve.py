@@ -28,6 +28,8 @@ def serve(
         import uvicorn  # after the process has its title: this and FastAPI take half a second
 
         from gateway.api.app import create_app
+        from gateway.api.limits import MAX_HEAD_BYTES
+        from gateway.connections import Connection
 
         uvicorn.run(
             create_app(settings),
@@ -36,6 +38,9 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            http=Connection,
+            ws="none",
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             timeout_graceful_shutdown=DRAIN_S,
         )
 

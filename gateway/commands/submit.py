@@ -41,7 +41,9 @@ class Sent:
 
 def submit(
     application: Annotated[str, typer.Argument(help="inspection, signs, ...")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures, and folders of pictures.")],
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, and folders of pictures; none where a text is all it takes.")
+    ] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", help="NAME=VALUE; the value is JSON where it parses.")
     ] = None,
@@ -56,8 +58,8 @@ def submit(
 ) -> None:
     """Hand in pictures."""
     params = _parameters(param or [])
-    files = list(_files(images))
-    groups = [tuple(files)] if together else [(path,) for path in files]
+    files = list(_files(images or []))
+    groups = [tuple(files)] if together or not files else [(path,) for path in files]
     with client(data) as gateway:
         sent = _send(gateway, application, groups, params, lane)
         if wait:
@@ -76,7 +78,7 @@ def _parameters(told: Sequence[str]) -> dict[str, Any]:
             raise InvalidRequest(f"--param {each!r} is not NAME=VALUE")
         try:
             found[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = value
     return found
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from gateway.api.submissions import MAX_JSON_BYTES
 from storage import tenants
 from storage.session import write
 from storage.tables import jobs
@@ -86,4 +87,30 @@ def test_a_last_line_without_its_end_counts(client: TestClient) -> None:
     kept = client.post("/v1/images", content=picture()).json()["sha256"]
     body = lines({"application": "inspection", "images": [kept]}).rstrip(b"\n")
     assert [each["status"] for each in post(client, body)] == [202]
-    assert post(client, b"") == []
+
+
+def test_a_batch_without_a_line_is_refused(client: TestClient) -> None:
+    answer = client.post("/v1/jobs:batch", content=b"")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_read_to_its_end_tells_what_became_of_the_thousands_before(
+    client: TestClient, engine: Engine
+) -> None:
+    # given more than one transaction holds, and a line behind it that is longer than is taken
+    kept = client.post("/v1/images", content=picture()).json()["sha256"]
+    body = lines(*[{"application": "inspection", "images": [kept]}] * 1001)
+    # when they are handed in
+    told = post(client, body + b"x" * (MAX_JSON_BYTES + 1))
+    # then each has its outcome, and the last one says why no more was read
+    assert [each["status"] for each in told] == [202] * 1001 + [413]
+    assert told[-1]["error"]["code"] == "request_too_large"
+    assert rows(engine, jobs) == 1001
+
+
+def test_a_batch_that_cannot_be_read_and_of_which_nothing_is_in_is_refused(client: TestClient, engine: Engine) -> None:
+    kept = client.post("/v1/images", content=picture()).json()["sha256"]
+    body = lines({"application": "inspection", "images": [kept]}) + b"x" * (MAX_JSON_BYTES + 1)
+    assert client.post("/v1/jobs:batch", content=body).status_code == 413
+    assert rows(engine, jobs) == 0
