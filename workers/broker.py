@@ -21,7 +21,7 @@ def run_broker(folder: Path, port: int, *, stand_in: bool) -> None:
     """Serve until a signal comes."""
     log_as_json()
     server = None if stand_in else shutil.which("redis-server")
-    with process("broker", folder, f"127.0.0.1:{port}"):
+    with process("broker", folder, f"127.0.0.1:{port}", becomes_another=server is not None):
         if server is not None:
             # The same process from now on, so the pid file stays true.
             os.execv(server, [server, *_redis_arguments(port)])  # noqa: S606  (its path was looked up, no shell)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from amqp.exceptions import AMQPError
 from celery import Celery
-from kombu import Exchange, Queue
-from kombu.exceptions import KombuError
+from kombu import Exchange, Queue, compression
+from kombu.exceptions import DecodeError, KombuError
 from redis.exceptions import RedisError
 
 from domain.applications import applications
@@ -36,15 +36,18 @@ def all_queue_names() -> list[str]:
 
 def make_app(settings: Settings, queues: Iterable[str]) -> Celery:
     """Return a Celery app that knows these queues. Opens no connection."""
+    _take_nothing_compressed()
     amqp = urlsplit(settings.broker_url).scheme.startswith("amqp")
     app = Celery("sightline", set_as_current=False)
     app.conf.update(
         broker_url=settings.broker_url,
+        broker_transport=None if amqp else "workers.redis_transport:Transport",
         broker_transport_options=_amqp_options() if amqp else _redis_options(settings),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
-        broker_heartbeat=30,
+        # Two missed ones end a connection that a firewall has forgotten.
+        broker_heartbeat=10,
         broker_pool_limit=4,
         task_queues=[queue(name, settings.queue_prefix, amqp=amqp) for name in queues],
         task_create_missing_queues=False,
@@ -69,6 +72,21 @@ def make_app(settings: Settings, queues: Iterable[str]) -> Celery:
     return app
 
 
+def _take_nothing_compressed() -> None:
+    """Have this process refuse compressed messages, as it does undecodable ones.
+
+    kombu (5.7.0) undoes whatever compression a message names, without a bound and before it looks at the content type:
+    some kilobytes of bzip2 unfold to gigabytes, end the process, and come again.
+    """
+    for name in compression.encoders():
+        encode, content_type = compression.get_encoder(name)
+        compression.register(encode, _refuse_compressed, content_type)
+
+
+def _refuse_compressed(_body: bytes) -> bytes:
+    raise DecodeError("no compressed message is taken")
+
+
 def queue(name: str, prefix: str, *, amqp: bool) -> Queue:
     """Return a queue: a quorum queue on RabbitMQ, a list on Redis."""
     arguments = {
@@ -88,15 +106,21 @@ def queue(name: str, prefix: str, *, amqp: bool) -> Queue:
 
 
 def _amqp_options() -> dict[str, Any]:
-    return {"confirm_publish": True, "confirm_timeout": 5.0, "read_timeout": 10, "write_timeout": 10}
+    return {"confirm_publish": True, "confirm_timeout": 5.0, "read_timeout": 5, "write_timeout": 5}
 
 
 def _redis_options(settings: Settings) -> dict[str, Any]:
     return {
         "global_keyprefix": settings.queue_prefix,
-        "visibility_timeout": 3600,
-        "socket_timeout": 10,
+        # What a process held when it was killed comes back so late. For a doorbell that does not matter; a producer's
+        # submission has no other way. One that is only slow comes twice, which its idempotency key makes harmless.
+        "visibility_timeout": 2 * settings.rering_seconds,
+        "unacked_restore_interval": min(10.0, settings.rering_seconds),
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 30,
+        "socket_timeout": 5,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
-        "health_check_interval": 10,
+        # A list that is asked answers within a second; one that is silent for so long is asked on a new connection.
+        "health_check_interval": 5,
     }

@@ -20,6 +20,11 @@ def mount(app: typer.Typer) -> None:
     from workers.training.cli import app as training
 
     app.add_typer(training, name="train", help="Draw data sets and train models.")
+    from workers.models_cli import app as models
+    from workers.models_cli import bench
+
+    app.add_typer(models, name="models")
+    app.add_typer(bench, name="bench")
 
 
 database = typer.Typer(no_args_is_help=True, help="The database.")
@@ -101,4 +106,7 @@ def up(
 def _with_broker(settings: Settings) -> Settings:
     if not settings.broker_url:
         raise InvalidRequest("no broker is set: give SIGHTLINE_BROKER_URL, or run `sightline up`, which brings its own")
+    from workers.broker_policy import refuse_eviction
+
+    refuse_eviction(settings.broker_url)
     return settings

@@ -1,7 +1,9 @@
 """Committing outcomes, several in one transaction: whatever finished while the last commit was under way.
 
 A commit that fails as a whole is repeated job by job, so that one result that cannot be stored does not keep the others
-from it. While the database does not answer, outcomes wait, as long as the lease under which they ran holds.
+from it. So is one that the database did not answer: it may have been too much for it, together. While the database does
+not answer, outcomes wait, as long as the lease under which they ran holds; one on which it gives up again and again is
+refused.
 """
 
 import logging
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from domain.errors import Unavailable
+from domain.errors import StatementGivenUp, Unavailable
 from domain.jobs import JobState
 from storage.claims import ClaimedJob, Outcome
 from workers.leasing import Lease
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 TOGETHER = 64
 PAUSE_S = 0.25
+TRIES = 3
+"""How often the database may give up on a single outcome: once may be due to what else it has to do."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,15 @@ class Committer:
             self._settled(outcome.job)
 
     def _write_while_it_holds(self, lease: Lease, outcomes: list[Outcome]) -> None:
+        given_up = 0
         while lease.holds():
             try:
                 held = self._write(lease.worker, outcomes)
             except Unavailable as error:
                 log.warning("a commit waits", extra={"event": "commit.waits", "reason": str(error)})
+                given_up += isinstance(error, StatementGivenUp)
+                if len(outcomes) > 1 or given_up == TRIES:
+                    raise
                 time.sleep(PAUSE_S)
                 continue
             for outcome in outcomes:
@@ -109,5 +117,5 @@ class Committer:
         try:
             self._write_while_it_holds(lease, [plain])
         except Exception:
-            # Neither the outcome nor its refusal: this worker disowns the job at a later renewal, and it runs again.
+            # Neither the outcome nor its refusal: held no longer, it is soon disowned by this worker, and runs again.
             log.exception("a job cannot be ended", extra={"event": "commit.impossible", "job": outcome.job.id})

@@ -14,6 +14,7 @@ from functools import partial
 from uuid import UUID
 
 from domain.errors import Unavailable
+from domain.jobs import JobState
 from storage.claims import ClaimedJob, Outcome
 from workers.committing import Finished
 from workers.hearing import Ears, Heard
@@ -33,6 +34,8 @@ class Links:
     claim: Callable[[UUID, Sequence[UUID], bool], list[ClaimedJob]]
     perform: Callable[[ClaimedJob, Callable[[], str | None]], Outcome | None]
     commit: Callable[[Finished], None]
+    hand_back: Callable[[Sequence[UUID]], None]
+    """lets others have what was heard here and will not be claimed"""
     turned: Callable[[], None]
     """tells the watchdog that the claiming loop has come round"""
 
@@ -44,6 +47,8 @@ class Running:
     job: ClaimedJob
     lease: Lease
     stop: str | None = None
+    taken: bool = False
+    """whether somebody has begun with it: a job thread, or who returns it because there is none"""
 
     def stopped(self) -> str | None:
         """Why the job should stop, if it should."""
@@ -122,29 +127,31 @@ class Crew:
     def _claim(self, heard: list[Heard]) -> None:
         suspects = heard[0].suspect
         if suspects and not self._alone():
-            self.ears.put_back(heard)
+            self._put_back(heard)
             return
         lease = self.links.lease()
         if not lease.holds():
             self._later(heard)
             return
         try:
-            claimed = self.links.claim(lease.worker, [one.id for one in heard], suspects)
+            for job in self.links.claim(lease.worker, [one.id for one in heard], suspects):
+                self._begin(Running(job, lease))
         except Unavailable as error:
             log.warning("a claim waits", extra={"event": "claim.waits", "reason": str(error)})
             self._later(heard)
-            return
         except Exception:
             # Without this thread the process would stay, renew its lease and never claim again.
             log.exception("a claim failed", extra={"event": "claim.failed"})
             self._later(heard)
-            return
-        for job in claimed:
-            self._begin(Running(job, lease))
 
     def _later(self, heard: list[Heard]) -> None:
-        self.ears.put_back(heard)
+        self._put_back(heard)
         time.sleep(PAUSE_S)
+
+    def _put_back(self, heard: list[Heard]) -> None:
+        left = self.ears.put_back(heard)
+        if left:  # the process leaves
+            self.links.hand_back(left)
 
     def _alone(self) -> bool:
         """Wait for a while until nothing else is in flight; say whether it is so."""
@@ -156,9 +163,24 @@ class Crew:
     def _begin(self, running: Running) -> None:
         with self._changed:
             self._running[running.job.id] = running
-        self._pool.submit(self._perform, running)
+        try:
+            self._pool.submit(self._perform, running)
+        except (RuntimeError, MemoryError):
+            # The machine has no more threads. The pool keeps what it was given, for a thread that may come free.
+            if self._take(running):
+                log.exception("a job cannot begin", extra={"event": "job.no_thread", "job": running.job.id})
+                back = Outcome(running.job, JobState.QUEUED, delay_s=PAUSE_S)
+                self.links.commit(Finished(back, running.lease))
+
+    def _take(self, running: Running) -> bool:
+        """Be the one who begins with it, or not."""
+        with self._changed:
+            mine, running.taken = not running.taken, True
+            return mine
 
     def _perform(self, running: Running) -> None:
+        if not self._take(running):
+            return
         try:
             outcome = self.links.perform(running.job, running.stopped)
         except BaseException:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from domain.errors import DeviceOutOfMemory, ModelError, SightlineError
 from workers.batching import Answered, Batcher, Call
-from workers.models.family import Model
+from workers.models.family import DeviceLost, Model
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Device:
             self._residents.remove(resident)
 
     def close(self) -> None:
-        """Stop the thread after the batch that runs."""
+        """Stop the thread as soon as no batch is ready."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -91,6 +91,15 @@ class Device:
         finally:
             self._count(running=-1)
 
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Count a job as waiting while another machine answers it: it joins no batch here meanwhile."""
+        self._count(waiting=1)
+        try:
+            yield
+        finally:
+            self._count(waiting=-1)
+
     def ask(self, resident: Resident, call: Call) -> Future[Answered]:
         """Let a call join the model's next batch."""
         with self._changed:
@@ -100,15 +109,17 @@ class Device:
         return call.answer
 
     def withdraw(self, resident: Resident, call: Call) -> None:
-        """Take back a call whose job was stopped, if it still waits."""
+        """Take back a call whose job was stopped if it still waits; tell the model if it takes many steps."""
+        call.prepared.stopped.set()
         with self._changed:
             if resident.batcher.withdraw(call):
                 self.census.waiting -= 1
                 call.answer.cancel()
 
-    def _count(self, *, running: int) -> None:
+    def _count(self, *, running: int = 0, waiting: int = 0) -> None:
         with self._changed:
             self.census.running += running
+            self.census.waiting += waiting
             self._changed.notify_all()
 
     def _serve(self) -> None:
@@ -154,13 +165,23 @@ class Device:
             if len(values) != len(batch):
                 raise ModelError(f"{resident.name} gave {len(values)} answers to {len(batch)} calls")
         except DeviceOutOfMemory as error:
-            self._halve(resident, batch, error)
-        except Exception as error:
+            short = DeviceOutOfMemory(error.message, **error.details)
+        except MemoryError as error:
+            short = DeviceOutOfMemory(f"{resident.name} ran out of this process's memory: {error}")
+        except DeviceLost:
+            raise  # the thread ends, and the process for it: the leases of its jobs hand them on
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt too: in this thread they mean nothing but that a model raised them, and
+            # without this thread no job would be answered any more.
             self._bisect(resident, batch, error)
+            return
         else:
             ran = self.clock() - started
             for call, value in zip(batch, values, strict=True):
                 self._settle(call, Answered(value, len(batch), started - call.at, ran))
+            return
+        # Outside of the blocks above: an exception keeps what its frames held, and nothing smaller would fit either.
+        self._halve(resident, batch, short)
 
     def _halve(self, resident: Resident, batch: list[Call], error: DeviceOutOfMemory) -> None:
         log.warning(
@@ -172,7 +193,7 @@ class Device:
         resident.batcher.too_large(batch[0].prepared.group, len(batch))
         self._split(resident, batch)
 
-    def _bisect(self, resident: Resident, batch: list[Call], error: Exception) -> None:
+    def _bisect(self, resident: Resident, batch: list[Call], error: BaseException) -> None:
         if len(batch) > 1:
             self._split(resident, batch)
             return

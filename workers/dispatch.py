@@ -7,7 +7,7 @@ at least two batches for each live worker, so that order can still change and no
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -19,10 +19,11 @@ from storage.dispatching import (
     live_queues,
     mark_rung,
     outstanding,
+    spare_workers,
     waiting,
 )
 from storage.session import Connection, Engine, read, write
-from workers.celery_app import IDS_PER_MESSAGE
+from workers.celery_app import BROKER_ERRORS, IDS_PER_MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ WINDOW_S = 2.0
 WINDOW_MOST = 4_096
 RATE_MEMORY = 0.7
 """How much of the rate estimate stays when a new measurement comes."""
+PATIENCE_S = 15.0
+"""How long a round goes on although the broker refused: while it is silent, each queue costs its time-out."""
 
 Ring = Callable[[str, Sequence[UUID]], None]
 
@@ -63,18 +66,63 @@ class Dispatcher:
     rates: dict[Queue, Rate] = field(default_factory=dict)
     served: dict[Queue, str] = field(default_factory=dict)
     """the tenant who was rung for last, behind whom the next turn begins"""
+    spare_since: dict[UUID, float] = field(default_factory=dict)
+    """since when a worker has had a thread free at every look, on the monotonic clock"""
+    refused: set[Queue] = field(default_factory=set)
+    """the queues for which the broker took nothing in the last round"""
 
     def round(self) -> int:
-        """Ring for what may be rung for now; return how many jobs."""
-        return sum(self._serve(queue, capacity) for queue, capacity in read(self.engine, live_queues).items())
+        """Ring for what may be rung for now; return how many jobs.
+
+        One queue that the broker refuses (RabbitMQ judges each by itself) starves no other: all are tried, those that
+        were refused the last time at the end. Then the first refusal is raised.
+        """
+        begun, rung, errors = time.monotonic(), 0, dict[Queue, Exception]()
+        queues = read(self.engine, live_queues)
+        for queue in sorted(queues, key=self.refused.__contains__):
+            try:
+                rung += self._serve(queue, queues[queue])
+            except BROKER_ERRORS as error:
+                errors[queue] = error
+                if time.monotonic() - begun > PATIENCE_S:
+                    break
+        self.refused = set(errors)
+        if errors:
+            raise next(iter(errors.values()))
+        return rung
 
     def forget_lost(self) -> int:
         """Let doorbells that nobody answered be rung again; only for queues that a live worker serves."""
         queues = read(self.engine, live_queues)
-        forgotten = sum(write(self.engine, forget_lost_doorbells, queue, self.rering_s) for queue in queues)
+        forgotten = self._forget(queues, self.rering_s)
         if forgotten:
             log.warning("doorbells went unanswered", extra={"event": "dispatch.reringing", "jobs": forgotten})
         return forgotten
+
+    def share(self) -> int:
+        """Let what waits in one worker's ears be rung for again where another has had a thread to spare for long.
+
+        A message of many ids goes to one worker, which says of them that they are not lost; while it is busy with long
+        jobs, another may have nothing to do. Whoever of the two takes the new message, the claims stay single.
+        """
+        now, spare = time.monotonic(), read(self.engine, spare_workers)
+        self.spare_since = {worker: self.spare_since.get(worker, now) for worker in spare}
+        long = [worker for worker, since in self.spare_since.items() if now - since >= self.rering_s]
+        # What was rung for just now is on its way to be claimed.
+        shared = self._forget({queue for worker in long for queue in spare[worker]}, self.rering_s / 8)
+        if shared:
+            self.spare_since = {}
+            log.info("what waits is shared", extra={"event": "dispatch.sharing", "jobs": shared})
+        return shared
+
+    def _forget(self, queues: Iterable[Queue], after_s: float) -> int:
+        total = 0
+        for queue in queues:
+            forgotten = write(self.engine, forget_lost_doorbells, queue, after_s)
+            # They have not ended: the rate must not rise by them, or the window would, and with it what is rung for.
+            self.rates.setdefault(queue, Rate()).outstanding -= forgotten
+            total += forgotten
+        return total
 
     def _serve(self, queue: Queue, capacity: int) -> int:
         rate = self.rates.setdefault(queue, Rate())
@@ -93,23 +141,22 @@ class Dispatcher:
             return write(self.engine, self._publish_and_mark, queue, limit)
         # SQLite has one writer: a slow broker must not hold its lock. A second dispatcher may ring for the same jobs
         # meanwhile, which is harmless.
-        ids = self._publish(queue, read(self.engine, waiting, queue, limit, after=self.served.get(queue, "")))
-        if ids:
-            write(self.engine, mark_rung, ids)
-        return len(ids)
+        found = read(self.engine, waiting, queue, limit, after=self.served.get(queue, ""))
+        self._publish(queue, found)
+        if found:
+            write(self.engine, mark_rung, found)
+        return len(found)
 
     def _publish_and_mark(self, connection: Connection, queue: Queue, limit: int) -> int:
         if not hold(connection, queue):
             return 0
-        ids = self._publish(queue, waiting(connection, queue, limit, after=self.served.get(queue, "")))
-        if ids:
-            mark_rung(connection, ids)
-        return len(ids)
+        found = waiting(connection, queue, limit, after=self.served.get(queue, ""))
+        self._publish(queue, found)
+        mark_rung(connection, found)
+        return len(found)
 
-    def _publish(self, queue: Queue, found: Sequence[Waiting]) -> list[UUID]:
-        ids = [one.id for one in found]
-        for start in range(0, len(ids), IDS_PER_MESSAGE):
-            self.ring(queue.name, ids[start : start + IDS_PER_MESSAGE])
+    def _publish(self, queue: Queue, found: Sequence[Waiting]) -> None:
+        for start in range(0, len(found), IDS_PER_MESSAGE):
+            self.ring(queue.name, [one.id for one in found[start : start + IDS_PER_MESSAGE]])
         if found:
             self.served[queue] = found[-1].tenant
-        return ids

@@ -18,12 +18,13 @@ TENANT = "default"
 def run_installation(settings: Settings, *, port: int, workers: int, stand_in: bool = False) -> None:
     """Prepare the folder and run everything until a signal comes.
 
-    Raises Unavailable where the port is taken.
+    Raises Unavailable where the port is taken, or the folder is another's: two would ring for the same jobs through
+    two brokers, and the one that left first would take away what tells of the other.
     """
     log_as_json()
     must_be_free(port)
     settings.data.mkdir(parents=True, exist_ok=True)
-    with process("up", settings.run_folder, f"127.0.0.1:{port}"):
+    with process("up", settings.run_folder, f"127.0.0.1:{port}", most=1):
         engine = connect(settings.database_url)
         upgrade(engine)
         _first_key(engine, settings.data / "admin.key")

@@ -7,6 +7,7 @@ an event; the outcome is read with `GET /v1/jobs?idempotency_key=`. No torch.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +19,8 @@ from kombu import Queue
 from domain.applications import application
 from domain.errors import InvalidRequest, SightlineError, Unavailable
 from domain.events import EventType
-from domain.requests import parse_request
+from domain.requests import parse_key, parse_request
+from domain.texts import printable
 from storage.facts import told
 from storage.processes import log_as_json, process
 from storage.session import Connection, Engine, connect, read, write
@@ -26,7 +28,7 @@ from storage.settings import Settings
 from storage.submit import submit
 from storage.tenants import backlog_limit, get, listing
 from workers.celery_app import BROKER_ERRORS, SUBMIT, make_app, queue
-from workers.celery_process import node_name, serve
+from workers.celery_process import Ear, node_name, serve
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,10 @@ LOOK_EVERY_S = 2.0
 PREFIX = "intake."
 IDLE = "intake-idle"
 MAX_KEY = 200
+MAX_MESSAGE = 2_000
 RETRY_S = 2.0
+DEAF_S = 30.0
+"""How long Celery's worker may be asked without an answer: longer than any of its socket time-outs."""
 
 
 def take_in(engine: Engine, tenant: str, message: Any, default_limit: int) -> None:  # noqa: ANN401  (whatever came)
@@ -50,8 +55,8 @@ def take_in(engine: Engine, tenant: str, message: Any, default_limit: int) -> No
         key = message.get("idempotency_key") if isinstance(message, dict) else None
         body = {
             "code": error.code,
-            "message": error.message,
-            "idempotency_key": key[:MAX_KEY] if isinstance(key, str) else None,
+            "message": printable(error.message, MAX_MESSAGE),
+            "idempotency_key": printable(key, MAX_KEY) if isinstance(key, str) else None,
         }
         log.info("a submission was rejected", extra={"event": "intake.rejected", "tenant": tenant, "code": error.code})
         write(engine, told, tenant, EventType.INTAKE_REJECTED, body)
@@ -62,9 +67,7 @@ def _accept(connection: Connection, tenant: str, message: Any, default_limit: in
         raise InvalidRequest(f"a submission is a JSON object, not {type(message).__name__}")
     if not get(connection, tenant).intake_enabled:
         raise InvalidRequest(f"the Celery intake of tenant {tenant!r} is not enabled")
-    key = message.get("idempotency_key")
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
-        raise InvalidRequest(f"an idempotency_key of 1 to {MAX_KEY} characters is required, not {str(key)[:50]!r}")
+    key = parse_key(message.get("idempotency_key"))
     request = parse_request({name: value for name, value in message.items() if name != "idempotency_key"})
     if application(request.application).patient_data:
         raise InvalidRequest(f"{request.application!r} handles patient data and takes no jobs from Celery")
@@ -76,18 +79,34 @@ def run_intake(settings: Settings) -> None:
     """Serve the intake queues of the tenants that enabled them until a signal comes."""
     log_as_json()
     with process("intake", settings.run_folder) as me:
-        engine = connect(settings.database_url, pool_size=4)
+        engine = connect(settings.database_url, pool_size=4, answer_s=settings.database_answer_s)
         app = make_app(settings, [])
         closing = threading.Event()
         define_submit(app, settings, partial(take_in, engine, default_limit=settings.backlog_limit), closing)
-        node = node_name(me.label)
         # Tenants come and go while this runs; a consumer needs a queue from its start, and this one nobody sends to.
         amqp = settings.broker_url.startswith("amqp")
         app.amqp.queues.add(queue(IDLE, settings.queue_prefix, amqp=amqp))
-        follow = threading.Thread(target=_follow_tenants, args=(app, settings, engine, node, closing), daemon=True)
+        ear = Ear(app, [f"{settings.queue_prefix}{IDLE}"], node_name(me.label))
+        follow = threading.Thread(target=_follow_tenants, args=(app, settings, engine, ear, closing), daemon=True)
         follow.start()
+        if amqp:
+            _declare(app, settings, engine)
         me.ready()
-        serve(app, [f"{settings.queue_prefix}{IDLE}"], node, leave=closing.set)
+        serve(ear, leave=closing.set)
+
+
+def _declare(app: Celery, settings: Settings, engine: Engine) -> None:
+    """Make the queues of the tenants whose intake is enabled, before this process says that it is ready.
+
+    RabbitMQ drops what is sent to a queue that does not exist, and it takes a while until all of them are consumed.
+    """
+    try:
+        tenants = [tenant.name for tenant in read(engine, listing) if tenant.intake_enabled]
+        with app.connection_for_write() as connection:
+            for tenant in tenants:
+                queue(f"{PREFIX}{tenant}", settings.queue_prefix, amqp=True)(connection.default_channel).declare()
+    except (Unavailable, *BROKER_ERRORS) as error:
+        log.warning("queues cannot be declared yet", extra={"event": "intake.undeclared", "reason": str(error)})
 
 
 def define_submit(app: Celery, settings: Settings, take: Callable[..., None], closing: threading.Event) -> None:
@@ -96,7 +115,8 @@ def define_submit(app: Celery, settings: Settings, take: Callable[..., None], cl
     While the database does not answer, a message waits in its thread; once `closing`, it goes back to the broker.
     """
 
-    def submit_task(task: Any, *positional: Any, **message: Any) -> None:  # noqa: ANN401
+    # The task stands before the slash, so that a message may have a field of that name too, and is told of it.
+    def submit_task(task: Any, /, *positional: Any, **message: Any) -> None:  # noqa: ANN401
         name = str(task.request.delivery_info.get("routing_key", "")).removeprefix(settings.queue_prefix)
         tenant = name.removeprefix(PREFIX)
         while True:
@@ -111,33 +131,43 @@ def define_submit(app: Celery, settings: Settings, take: Callable[..., None], cl
     app.task(submit_task, name=SUBMIT, bind=True, ignore_result=True)
 
 
-def _follow_tenants(app: Celery, settings: Settings, engine: Engine, node: str, closing: threading.Event) -> None:
+def _follow_tenants(app: Celery, settings: Settings, engine: Engine, ear: Ear, closing: threading.Event) -> None:
     """Consume the queues of the tenants that have their intake enabled, as they change.
 
-    Only this process is told to, and it has to confirm: told to all, every worker on the broker would take submissions
-    too and throw them away; told while it does not hear, this one would never consume.
+    Only this process is told to: told to all, every worker on the broker would take submissions too and throw them
+    away. What it consumes is asked anew each time, since anybody on the broker may have told it otherwise. While the
+    broker takes the question, an answer that does not come for long means that it is deaf.
     """
-    consumed: set[str] = set()
+    node, answered = [ear.node], time.monotonic()
     while not closing.wait(LOOK_EVERY_S):
         try:
             wanted = {tenant.name for tenant in read(engine, listing) if tenant.intake_enabled}
-            for tenant in sorted(wanted - consumed):
-                if _confirmed(app.control.add_consumer(**_consumer(settings, tenant), destination=[node], reply=True)):
-                    consumed.add(tenant)
-            for tenant in sorted(consumed - wanted):
-                name = f"{settings.queue_prefix}{PREFIX}{tenant}"
-                if _confirmed(app.control.cancel_consumer(name, destination=[node], reply=True)):
-                    consumed.discard(tenant)
+            told = app.control.inspect(destination=node, limit=1).active_queues()
+            if told:
+                answered = time.monotonic()
+                consumed = _tenants(settings, told[ear.node])
+                for tenant in sorted(wanted - consumed):
+                    app.control.add_consumer(**_queue_of(settings, tenant), destination=node)
+                for tenant in sorted(consumed - wanted):
+                    app.control.cancel_consumer(f"{settings.queue_prefix}{PREFIX}{tenant}", destination=node)
+            elif time.monotonic() - answered > DEAF_S:
+                ear.restart(f"it has not said for {DEAF_S:g} s what it consumes")
+                answered = time.monotonic()
         except (Unavailable, *BROKER_ERRORS) as error:
             log.warning("tenants cannot be followed", extra={"event": "intake.unfollowed", "reason": str(error)})
+            answered = time.monotonic()
+        except Exception:
+            # Anybody on the broker may answer, whatever it likes. Without this thread no tenant would be followed.
+            log.exception("tenants cannot be followed", extra={"event": "intake.unfollowed"})
 
 
-def _confirmed(answers: list[dict[str, dict[str, str]]] | None) -> bool:
-    """Say whether the node did as it was told; answers are {node: {"ok" or "error": text}}."""
-    return any("ok" in told for answer in answers or [] for told in answer.values())
+def _tenants(settings: Settings, queues: list[dict[str, Any]]) -> set[str]:
+    """Return whose queues are among these."""
+    before = f"{settings.queue_prefix}{PREFIX}"
+    return {told["name"].removeprefix(before) for told in queues if told["name"].startswith(before)}
 
 
-def _consumer(settings: Settings, tenant: str) -> dict[str, Any]:
+def _queue_of(settings: Settings, tenant: str) -> dict[str, Any]:
     made: Queue = queue(f"{PREFIX}{tenant}", settings.queue_prefix, amqp=settings.broker_url.startswith("amqp"))
     return {
         "queue": made.name,

@@ -16,6 +16,9 @@ from domain.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 1.0
+"""The longest pause after a renewal that failed: a dead line is found out late, and a new one may serve at once."""
+
 
 @dataclass(eq=False)
 class Lease:
@@ -59,9 +62,13 @@ class LeaseKeeper:
         return lease
 
     def _keep(self) -> None:
-        while not self._closing.wait(self._lease_s / 4):
+        usual = self._lease_s / 4
+        pause = usual
+        while not self._closing.wait(pause):
+            pause = min(AGAIN_S, usual)
             try:
                 self._once()
+                pause = usual
             except Unavailable as error:
                 log.warning("the lease was not renewed", extra={"event": "lease.not_renewed", "reason": str(error)})
             except Exception:
@@ -78,3 +85,32 @@ class LeaseKeeper:
             "the lease has lapsed; its jobs are let go", extra={"event": "lease.lapsed", "worker": lease.worker}
         )
         self.lease = self._begin()
+
+
+def disowning(
+    disown: Callable[[UUID, list[UUID]], int],
+    held: Callable[[], dict[UUID, Lease]],
+    keeper: LeaseKeeper,
+    every_s: float,
+    closing: threading.Event,
+) -> threading.Thread:
+    """Start the thread that gives back what the database says this worker runs and that it does not hold.
+
+    Not the keeper's own thread: this asks for jobs, and whoever holds their table (a migration) must not cost a worker
+    its lease.
+    """
+
+    def look() -> None:
+        while not closing.wait(every_s):
+            worker = keeper.lease.worker
+            try:
+                given = disown(worker, [job_id for job_id, lease in held().items() if lease.worker == worker])
+            except Exception as error:
+                log.warning("claims cannot be compared", extra={"event": "claim.unseen", "reason": str(error)})
+                continue
+            if given:
+                log.warning("claims that were never answered were given back", extra={"event": "claim.disowned"})
+
+    thread = threading.Thread(target=look, name="disowning", daemon=True)
+    thread.start()
+    return thread

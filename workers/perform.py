@@ -15,6 +15,7 @@ from domain.errors import ResultRefused, RunCrashed, RunStopped, SightlineError
 from domain.images import ImageLimits
 from domain.jobs import JobState, Lane
 from domain.retries import RetryPolicy, decide
+from domain.texts import printable
 from domain.vision import Picture
 from storage.claims import ClaimedJob, Outcome
 from workers.imaging.decode import decode
@@ -24,8 +25,9 @@ from workers.vision import JobVision, deadline_of
 
 log = logging.getLogger(__name__)
 
-DECODE_LIMIT_S = 60.0
 MAX_MESSAGE = 2_000
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""The largest result, as JSON. PostgreSQL refuses one of 256 MB in the words of a server that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Workshop:
     patience: Callable[[UUID], AbstractContextManager[None]]
     """watches the time of a whole job"""
     limits: ImageLimits
+    decode_limit_s: float
     retries: RetryPolicy
     random: Random
 
@@ -64,7 +67,8 @@ def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | Non
             return None if stop.reason == "fenced" else Outcome(job, JobState(stop.reason))
         except SightlineError as error:
             return _failed(job, error, workshop)
-        except Exception as error:
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt too: in a job thread they mean nothing but that a library raised them.
             log.exception("an application failed", extra={"event": "job.crashed", "job": job.id})
             return _failed(job, RunCrashed(f"{type(error).__name__}: {error}"), workshop)
 
@@ -90,7 +94,7 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
 
 def _picture(job: ClaimedJob, at: int, sha256: str, workshop: Workshop, vision: JobVision) -> Picture:
     data = workshop.fetch(sha256)
-    with workshop.guard([job.id], DECODE_LIMIT_S):
+    with workshop.guard([job.id], workshop.decode_limit_s):
         decoded = decode(data, workshop.limits, f"image {at} ({sha256[:12]})")
     return vision.picture(str(at), decoded.pixels, decoded.orientation)
 
@@ -102,12 +106,14 @@ def _told(picture: Picture) -> dict[str, int]:
 def storable(body: dict[str, Any]) -> dict[str, Any]:
     """Return a result's body if every database can store it.
 
-    Raises ResultRefused for NaN, infinities, NUL characters and what is not JSON.
+    Raises ResultRefused for NaN, infinities, NUL characters, what is not JSON, and what is too large.
     """
     try:
         told = json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ResultRefused(f"the result cannot be stored: {error}") from error
+    if len(told) > MAX_BODY_BYTES:
+        raise ResultRefused(f"the result has {len(told)} bytes as JSON; at most {MAX_BODY_BYTES} can be stored")
     if "\\u0000" in told.replace("\\\\", ""):  # an escape of its own, not behind an escaped backslash
         raise ResultRefused("the result cannot be stored: a text holds a NUL character")
     return body
@@ -122,5 +128,12 @@ def _failed(job: ClaimedJob, error: SightlineError, workshop: Workshop) -> Outco
         error.code,
         extra={"event": "job.run_failed", "job": job.id, "code": error.code, "decision": decision.reason},
     )
-    message = error.message.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:MAX_MESSAGE]
-    return Outcome(job, state, error_code=error.code, error_message=message, delay_s=decision.delay_s)
+    message = printable(error.message, MAX_MESSAGE)
+    return Outcome(
+        job,
+        state,
+        error_code=error.code,
+        error_message=message,
+        delay_s=decision.delay_s,
+        costs_attempt=decision.costs_attempt,
+    )

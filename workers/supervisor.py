@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 30.0
-"""A process that ran so long is started again without a pause."""
+"""A process that ran so long is started again after the first, short pause."""
+LEAVE_S = 15.0
+"""How much longer than a drain a process may take to leave."""
 LOOK_EVERY_S = 0.1
 PR_SET_PDEATHSIG = 1
 
@@ -53,15 +55,24 @@ class Child:
         if self.process is not None and self.started:
             self._mourn(self.process.returncode)
         if time.monotonic() >= self.started + self.pause_s:
-            self._start(environment)
+            try:
+                self._start(environment)
+            except (OSError, subprocess.SubprocessError) as error:
+                # No memory for a fork, no file for its log: the others must not end for it.
+                self._pause()
+                log.warning("%s cannot be started: %s", self.name, error, extra={"event": "up.not_started"})
+
+    def _pause(self) -> None:
+        self.pause_s = min(max(self.pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self.started, self.process = time.monotonic(), None
 
     def _mourn(self, code: int) -> None:
-        steady = time.monotonic() - self.started > STEADY_S
-        self.pause_s = FIRST_PAUSE_S if steady else min(max(self.pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        if time.monotonic() - self.started > STEADY_S:
+            self.pause_s = 0.0
+        self._pause()
         log.warning(
             "%s ended with %d and is started again", self.name, code, extra={"event": "up.restart", "code": code}
         )
-        self.started, self.process = time.monotonic(), None
 
     def _start(self, environment: dict[str, str]) -> None:
         self._out = self._out or self.log.open("ab")
@@ -77,13 +88,17 @@ class Child:
         self.started = time.monotonic()
         self.restarts += 1
 
-    def end(self, timeout_s: float) -> None:
-        """Ask it to leave, and wait; kill it when it does not."""
-        if self.process is None or self.process.poll() is not None:
+    def ask_to_leave(self) -> None:
+        """Send SIGTERM, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait_until(self, moment: float) -> None:
+        """Wait for its end until a moment on the monotonic clock; kill it then."""
+        if self.process is None:
             return
-        self.process.terminate()
         try:
-            self.process.wait(timeout_s)
+            self.process.wait(max(moment - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             log.warning("%s did not leave in time and is killed", self.name, extra={"event": "up.killed"})
             self.process.kill()
@@ -111,24 +126,33 @@ class Supervisor:
                 if not announced and self._serving():
                     announced = True
                     print(announce, flush=True)
-                self.closing.wait(LOOK_EVERY_S)
+                # Not a wait for `closing`: a signal that came while this thread holds its lock would set it from within
+                # this thread, and stand still for ever.
+                time.sleep(LOOK_EVERY_S)
         finally:
             self._end_all()
 
     def _end_all(self) -> None:
-        """End the workers first, all at once, the broker last."""
-        for child in self.children:
-            if child.name == "worker" and child.process is not None:
-                child.process.terminate()
-        for child in reversed(self.children):
-            child.end(self.settings.drain_seconds + 15.0)
+        """End the workers first, the broker last; each group at once, with one time limit for all of it."""
+        last = [child for child in self.children if child.name == "broker"]
+        first = [child for child in self.children if child.name == "worker"]
+        others = [child for child in self.children if child.name not in {"worker", "broker"}]
+        for group in (first, others, last):
+            for child in group:
+                child.ask_to_leave()
+            until = time.monotonic() + self.settings.drain_seconds + LEAVE_S
+            for child in group:
+                child.wait_until(until)
         # A broker is another program by then, and leaves its pid file behind.
         for path in self.settings.run_folder.glob("broker-*.pid"):
             path.unlink()
 
     def _serving(self) -> bool:
         try:
-            ready = {path.read_text("ascii").strip() for path in self.settings.run_folder.glob("*.ready")}
+            ready = {
+                path.read_bytes().decode("ascii", "replace").strip()
+                for path in self.settings.run_folder.glob("*.ready")
+            }
         except FileNotFoundError:
             return False  # its process ended between the two looks
         waits = [child for child in self.children if child.name in {"dispatch", "worker", "intake"}]

@@ -30,7 +30,9 @@ def parse_ring(version: object, ids: object) -> list[UUID]:
     """
     if version != MESSAGE_VERSION or not isinstance(ids, list) or len(ids) > 10 * IDS_PER_MESSAGE:
         log.warning(
-            "a message is no doorbell of this version", extra={"event": "ring.refused", "version": str(version)}
+            "a message is no doorbell of this version",
+            # Of what is no number only its type is told: it may be nested too deep to be written out.
+            extra={"event": "ring.refused", "version": version if isinstance(version, int) else type(version).__name__},
         )
         return []
     heard = []

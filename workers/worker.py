@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from domain.errors import Unavailable
 from domain.retries import RetryPolicy
 from storage import leases
 from storage.claims import claim, commit, hearable
+from storage.dispatching import anything_rung, still_heard
 from storage.image_store import ImageStore
 from storage.jobs import superseded_or_cancelled
 from storage.memory import recall
@@ -23,12 +25,14 @@ from storage.processes import Process, log_as_json, process
 from storage.session import Engine, connect, read, write
 from storage.settings import Settings
 from workers.celery_app import all_queue_names, make_app
-from workers.celery_process import node_name, serve
+from workers.celery_process import Ear, node_name, serve
 from workers.committing import Committer
 from workers.crew import Crew, Links, watching
+from workers.deafness import Doubt, Listening
 from workers.device import Device
-from workers.hearing import Ears
-from workers.leasing import Lease, LeaseKeeper
+from workers.hearing import Ears, remembering
+from workers.leasing import Lease, LeaseKeeper, disowning
+from workers.memory import default_limit, models_budget
 from workers.models import family
 from workers.notes import Notes
 from workers.perform import Workshop, perform
@@ -40,6 +44,10 @@ from workers.watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
+NOTED_S = (1.0, 6.0)
+"""When a leaving worker hands back again: a doorbell is mostly noted at once, else as late as a publish may take."""
+DEAF_AFTER = 3.0
+"""After how many times the re-ring time an idle worker that hears nothing counts as deaf."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,17 @@ class TenantMemory:
 def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     """Serve queues until a signal comes. Returns after draining."""
     log_as_json()
+    for doubt in settings.doubts():
+        log.warning(doubt, extra={"event": "settings.doubtful"})
     with process("worker", settings.run_folder, " ".join(queues)) as me:
-        engine = connect(settings.database_url, pool_size=settings.job_threads + 6)
+        pool = settings.job_threads + 6
+        engine = connect(settings.database_url, pool_size=pool, answer_s=settings.database_answer_s)
         served = list(queues) or all_queue_names()
         notes = Notes(me.file("notes"))
         _bury_predecessor(engine, notes)
-        watchdog = Watchdog(notes)
-        workshop = _workshop(settings, engine, watchdog)
+        limit = settings.process_memory_mb * MEGABYTE if settings.process_memory_mb else default_limit()
+        watchdog = Watchdog(notes, stalled_s=settings.stall_limit_s, memory_limit=limit)
+        workshop = _workshop(settings, engine, watchdog, models_budget(settings.memory_mb * MEGABYTE, limit))
         _Worker(settings, engine, me, served, notes, watchdog, workshop).serve()
 
 
@@ -75,17 +87,21 @@ def _bury_predecessor(engine: Engine, notes: Notes) -> None:
     dead, noted = notes.left_behind()
     if dead is None:
         return
-    jobs = write(engine, leases.end, dead, leases.Ending("its process died", noted=noted))
-    log.warning("a dead worker's jobs were given back", extra={"event": "worker.buried", "worker": dead, "jobs": jobs})
+    said = notes.last_words()
+    reason = f"its process died: {said}" if said else "its process died"
+    jobs = write(engine, leases.end, dead, leases.Ending(reason, noted=noted))
+    # Told once: a process that dies while it loads its models leaves no notes of its own, and each one after it would
+    # suspect the same jobs again, which may have succeeded elsewhere and been replayed.
+    notes.clear()
+    facts = {"event": "worker.buried", "worker": dead, "jobs": jobs, "reason": reason}
+    log.warning("a dead worker's jobs were given back", extra=facts)
 
 
-def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog) -> Workshop:
+def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: int) -> Workshop:
     registry = load_profile(settings.models, call_limit_s=settings.call_limit_s)
     device = Device("cpu", guard=watchdog.guarding, died=watchdog.end)
-    residency = Residency(
-        device, family.load, settings.memory_mb * MEGABYTE, pinned=frozenset(registry.profile.preload)
-    )
-    images = ImageStore(settings.images_url)
+    residency = Residency(device, family.load, budget, pinned=frozenset(registry.profile.preload))
+    images = ImageStore(settings.images_url, make=False)
     return Workshop(
         registry=registry,
         residency=residency,
@@ -94,6 +110,7 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog) -> Worksho
         guard=watchdog.guarding,
         patience=partial(watchdog.timing, limit_s=settings.job_limit_s),
         limits=settings.image_limits,
+        decode_limit_s=settings.decode_limit_s,
         retries=RetryPolicy(max_attempts=settings.max_attempts, first_delay_s=settings.retry_delay_s),
         random=Random(),  # noqa: S311  (jitter)
     )
@@ -115,6 +132,8 @@ class _Worker:
         self.settings, self.engine, self.me, self.queues = settings, engine, me, queues
         self.notes, self.watchdog, self.workshop = notes, watchdog, workshop
         self.ears = Ears()
+        self.unclaimed: list[UUID] = []
+        self.heard = 0  # messages; two of Celery's threads may count one for two, which is as good
         self.closing = threading.Event()
 
     def serve(self) -> None:
@@ -126,13 +145,18 @@ class _Worker:
         self.committer = Committer(self._commit, self.crew.settled)
         self.crew.start()
         watching(self.crew, partial(read, self.engine, superseded_or_cancelled), self.closing)
+        tell = partial(write, self.engine, still_heard)
+        remembering(self.ears, tell, self.settings.rering_seconds, self.closing)
+        disowning(self._disown, self.crew.held, self.keeper, lease_s / 4, self.closing)
         self.watchdog.start()
         app = make_app(self.settings, self.queues)
         define_ring(app, self._hear)
         names = [f"{self.settings.queue_prefix}{name}" for name in self.queues]
         self.me.ready()
         log.info("serving", extra={"event": "worker.serving", "queues": self.queues})
-        serve(app, names, node_name(self.me.label), leave=self._leave)
+        ear = Ear(app, names, node_name(self.me.label))
+        self._listening(ear).start(self.settings.rering_seconds / 4, self.closing)
+        serve(ear, leave=self._leave)
         log.info("left", extra={"event": "worker.left"})
         sys.stderr.flush()
         os._exit(0)  # Celery's loop and the job threads of what did not end in time must not hold the process
@@ -152,15 +176,26 @@ class _Worker:
             claim=lambda worker, ids, suspects: write(self.engine, claim, worker, ids, suspects=suspects),
             perform=lambda job, stopped: perform(job, self.workshop, stopped),
             commit=lambda finished: self.committer.put(finished),
+            hand_back=self._hand_back,
             turned=self.watchdog.turned,
         )
 
+    def _listening(self, ear: Ear) -> Listening:
+        return Listening(
+            doubt=Doubt(DEAF_AFTER * self.settings.rering_seconds),
+            heard=lambda: self.heard,
+            idle=lambda: not self.closing.is_set() and not len(self.ears) and not self.crew.held(),
+            rung=lambda: read(self.engine, anything_rung, self.queues),
+            restart=ear.restart,
+        )
+
     def _hear(self, ids: Sequence[UUID]) -> None:
+        self.heard += 1
         served = set(self.queues)
         rows = read(self.engine, hearable, ids)
         heard = self.ears.hear(
-            (job_id, lane, suspect, seconds)
-            for job_id, name, lane, suspect, seconds in rows
+            (job_id, lane, suspect, seconds, tenant)
+            for job_id, name, lane, suspect, seconds, tenant in rows
             if f"{name}.{lane}" in served
         )
         if not heard:
@@ -185,28 +220,42 @@ class _Worker:
         self.notes.begin(lease.worker)
 
     def _renew(self, worker: UUID) -> bool:
-        renewed = write(self.engine, leases.renew, worker, self.settings.lease_seconds)
-        held = [job_id for job_id, lease in self.crew.held().items() if lease.worker == worker]
-        disowned = write(self.engine, leases.disown, worker, held, self.settings.lease_seconds)
-        if disowned:
-            log.warning("claims that were never answered were given back", extra={"event": "claim.disowned"})
-        return renewed
+        return write(self.engine, leases.renew, worker, self.settings.lease_seconds)
+
+    def _disown(self, worker: UUID, held: list[UUID]) -> int:
+        return write(self.engine, leases.disown, worker, held, self.settings.lease_seconds)
 
     def _leave(self) -> None:
         """Drain: hear no more, hand back what has not begun, finish what runs, hand back what did not end."""
         self._hand_back(self.ears.close())
-        ended = self.crew.drain(self.settings.drain_seconds)
+        for after_s in NOTED_S:
+            threading.Timer(after_s, self._hand_back).start()
+        begun, ended = time.monotonic(), self.crew.drain(self.settings.drain_seconds)
+        if self.unclaimed:
+            time.sleep(max(begun + NOTED_S[0] - time.monotonic(), 0))
+            self._hand_back()
         self.closing.set()
         self.committer.close()
         self.keeper.close()
         reason = "it was drained" if ended else "it was drained, past its time limit"
-        write(self.engine, leases.end, self.keeper.lease.worker, leases.Ending(reason, lost=False))
-        self.notes.close()
+        try:
+            write(self.engine, leases.end, self.keeper.lease.worker, leases.Ending(reason, lost=False))
+            self.notes.close()
+        except Unavailable as error:
+            # The file stays, so that a successor ends this lease at once; nobody is to be suspected for it.
+            self.notes.leave_only(())
+            self.notes.say(f"{reason}, while the database did not answer")
+            log.warning("the lease was not ended", extra={"event": "drain.unsaid", "reason": str(error)})
         self.me.leave()
 
-    def _hand_back(self, unclaimed: Sequence[UUID]) -> None:
-        """Let others run at once what this process heard and will not claim; what runs may take long to end."""
+    def _hand_back(self, unclaimed: Sequence[UUID] = ()) -> None:
+        """Let others run at once what this process heard and will not claim; what runs may take long to end.
+
+        All of it each time: a doorbell is heard before the dispatcher has noted it, and one noted after it was handed
+        back would count as rung until the re-ring time.
+        """
+        self.unclaimed += unclaimed
         try:
-            write(self.engine, leases.hand_back, unclaimed)
+            write(self.engine, leases.hand_back, list(self.unclaimed))
         except Unavailable as error:
             log.warning("what was heard is rung for again later", extra={"event": "drain.kept", "reason": str(error)})
