@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # A busy machine is slow now and then; what must be fast has a test of its own that says how fast.
 hypothesis_settings.register_profile("thorough", deadline=None)
 hypothesis_settings.register_profile("quick", deadline=None, max_examples=15)
+hypothesis_settings.register_profile("long", deadline=None, max_examples=5_000)
 hypothesis_settings.load_profile("thorough")
 
 POSTGRESQL = os.environ.get("SIGHTLINE_TEST_POSTGRESQL", "postgresql://root@127.0.0.1:5432/postgres")
@@ -39,8 +40,16 @@ def absent(service: str, reason: object) -> None:
     pytest.skip(message)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of one guard be picked: see tests/guards."""
+    parser.addoption("--guard", metavar="NAME", help="run only the tests that hold this guard")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark as `database` what works on one, and as `unit` whatever is marked as nothing heavier."""
+    wanted = config.getoption("--guard")
+    if wanted:
+        items[:] = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("guard"))]
     for item in items:
         if {"sqlite_template", "database_url"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.database)

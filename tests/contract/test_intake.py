@@ -15,7 +15,9 @@ from storage.session import read, write
 from storage.tables import events
 from storage.tenants import configure
 from tests.support.drill import QUICK
-from tests.support.system import TENANT, System, eventually, invariant
+from tests.support.invariant import invariant
+from tests.support.system import TENANT, System
+from tests.support.waiting import eventually
 from workers.intake import take_in
 
 pytestmark = pytest.mark.service
@@ -82,6 +84,19 @@ def test_a_producers_job_runs_once_however_often_it_is_sent_and_its_mistakes_are
         "part-4": "invalid_parameters",
     }
     invariant(one, [seed, job.id])
+
+
+def test_what_is_sent_as_soon_as_the_intake_is_ready_is_not_lost(one: System) -> None:
+    # given a tenant that has enabled its intake, and an intake that has just said that it is ready
+    one.submit(QUICK)
+    sha256 = read(one.engine, latest, TENANT)[0].images[0]
+    write(one.engine, configure, TENANT, intake_enabled=True)
+    with upstream(one) as app:
+        one.start("intake")
+        # when the tenant sends at once, before anything consumes its queue
+        send(app, application="inspection", images=[sha256], idempotency_key="early")
+        # then it is taken in
+        eventually(lambda: bool(kept(one, "early")), 20, f"it is taken in\n{one.logs()}")
 
 
 def test_a_tenant_that_enables_it_while_workers_serve_loses_no_submission_to_them(one: System) -> None:

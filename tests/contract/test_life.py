@@ -12,7 +12,9 @@ from storage.jobs import JobView, cancel, get, replay
 from storage.session import read, write
 from storage.tables import events
 from tests.support.drill import QUICK, SLOW, STARVE
-from tests.support.system import TENANT, System, eventually, invariant
+from tests.support.invariant import invariant
+from tests.support.system import TENANT, System
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.service
 

@@ -15,7 +15,8 @@ import pytest
 from domain.jobs import JobState
 from gateway.client import Client
 from tests.support.drill import QUICK
-from tests.support.system import DRILL, ROOT, eventually, picture
+from tests.support.system import DRILL, ROOT, picture
+from tests.support.waiting import eventually
 from workers.supervisor import free_port
 
 pytestmark = pytest.mark.service
@@ -52,6 +53,13 @@ def pid(data: Path, name: str) -> int:
     return int((data / "run" / f"{name}-0.pid").read_text())
 
 
+def back(data: Path, name: str, killed: int) -> bool:
+    """Say whether a process of that name has taken the place of the killed one; its file may be half-written."""
+    file = data / "run" / f"{name}-0.pid"
+    told = file.read_text() if file.exists() else ""
+    return bool(told) and int(told) != killed and alive(int(told))
+
+
 def alive(number: int) -> bool:
     return Path(f"/proc/{number}").exists() and "Z" not in Path(f"/proc/{number}/stat").read_text().split()[2]
 
@@ -77,7 +85,7 @@ def test_each_process_is_found_by_name_and_restarted_when_it_dies(
         killed = pid(data, name)
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: not alive(killed), 5, "it is dead")  # noqa: B023  (called within this turn)
-        eventually(lambda: (data / "run" / f"{name}-0.pid").exists() and alive(pid(data, name)), 30, f"{name} is back")  # noqa: B023
+        eventually(lambda: back(data, name, killed), 30, f"{name} is back")  # noqa: B023
         runs_a_job(client, data, shade)
 
     children = [pid(data, name) for name in names]

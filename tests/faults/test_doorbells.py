@@ -8,9 +8,11 @@ from sqlalchemy import select
 
 from storage.session import read
 from storage.tables import jobs
-from tests.support.brokers import PrivateRedis
 from tests.support.drill import QUICK, SLOW
-from tests.support.system import System, eventually, invariant, system
+from tests.support.invariant import invariant
+from tests.support.servers import PrivateRedis
+from tests.support.system import System, system
+from tests.support.waiting import eventually
 from workers.celery_app import MESSAGE_VERSION, RING, all_queue_names, make_app
 
 pytestmark = [pytest.mark.service, pytest.mark.fault]

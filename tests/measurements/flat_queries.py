@@ -22,8 +22,19 @@ from sqlalchemy import Connection, Engine, select
 from domain.jobs import JobState
 from migrations import upgrade
 from storage.claims import claim, hearable
+from storage.clock_steps import latest_known, now, set_back
 from storage.counters import backlog, counts
-from storage.dispatching import Queue, forget_lost_doorbells, live_queues, mark_rung, outstanding, waiting
+from storage.dispatching import (
+    Queue,
+    Waiting,
+    forget_lost_doorbells,
+    live_queues,
+    mark_rung,
+    outstanding,
+    spare_workers,
+    still_heard,
+    waiting,
+)
 from storage.jobs import latest, superseded_or_cancelled
 from storage.leases import disown, lapsed
 from storage.reaping import end_superseded, expire
@@ -52,10 +63,16 @@ QUERIES = (
     Query(
         "checkpoint 8", lambda c, alive: superseded_or_cancelled(c, alive.running[:8]), (*PRIMARY, "ix_jobs_running")
     ),
+    Query("still heard 32", lambda c, alive: still_heard(c, alive.waiting[:32]), PRIMARY),
     Query("dispatch: live queues", lambda c, _: live_queues(c)),
+    Query("dispatch: spare workers", lambda c, _: spare_workers(c), ("ix_jobs_running_worker",)),
     Query("dispatch: outstanding", lambda c, _: outstanding(c, STANDARD), ("ix_jobs_rung", "ix_jobs_running")),
     Query("dispatch: waiting 64", lambda c, _: waiting(c, STANDARD, 64), ("ix_jobs_unrung", "ix_jobs_unrung_deadline")),
-    Query("dispatch: mark rung 32", lambda c, alive: mark_rung(c, alive.waiting[:32]), PRIMARY),
+    Query(
+        "dispatch: mark rung 32",
+        lambda c, alive: mark_rung(c, [Waiting(i, TENANT) for i in alive.waiting[:32]]),
+        PRIMARY,
+    ),
     Query(
         "dispatch: lost doorbells", lambda c, _: forget_lost_doorbells(c, STANDARD, 30.0), (*PRIMARY, "ix_jobs_rung")
     ),
@@ -67,6 +84,8 @@ QUERIES = (
     Query("reap: disown", lambda c, alive: disown(c, alive.worker, alive.running, 0.0), ("ix_jobs_running_worker",)),
     Query("reap: expire", lambda c, _: expire(c), (*PRIMARY, "ix_jobs_deadline")),
     Query("reap: superseded", lambda c, _: end_superseded(c), (*PRIMARY, "ix_jobs_supersede")),
+    Query("clock: latest known", lambda c, _: latest_known(c), ("ix_jobs_unrung", "ix_jobs_rung")),
+    Query("clock: set back", lambda c, _: set_back(c, now(c), 60.0), (*PRIMARY, "ix_jobs_unrung", "ix_jobs_rung")),
     Query("counts", lambda c, _: counts(c)),
     Query("backlog", lambda c, _: backlog(c, TENANT)),
 )

@@ -5,28 +5,31 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 from PIL import Image
 from sqlalchemy import Connection, Engine, func, select
 
+from domain.access import Scope
 from domain.images import ImageLimits
 from domain.jobs import JobState
 from domain.requests import JobRequest
-from storage.counters import counts
 from storage.image_check import examine
 from storage.image_store import ImageStore
 from storage.images import keep
+from storage.keys import create
 from storage.session import connect, read, write
 from storage.settings import Settings
 from storage.submit import submit
-from storage.tables import events, findings, jobs, results
+from storage.tables import jobs
 from storage.tenants import ensure
+from tests.support.waiting import eventually, wait_for_port
+from workers.supervisor import free_port
 
 ROOT = Path(__file__).parents[2]
 DRILL = Path(__file__).parent / "drill.toml"
@@ -43,16 +46,6 @@ def picture(order: int, shade: int = 0) -> bytes:
     return out.getvalue()
 
 
-def eventually(condition: Callable[[], bool], within_s: float, what: str) -> float:
-    """Wait until a condition holds and return after how many seconds; fail when it does not in time."""
-    begun = time.monotonic()
-    while not condition():
-        if time.monotonic() - begun > within_s:
-            raise AssertionError(f"not within {within_s} s: {what}")
-        time.sleep(0.02)
-    return time.monotonic() - begun
-
-
 @dataclass
 class System:
     """One installation. Processes are started and killed by the test."""
@@ -62,12 +55,26 @@ class System:
     extra: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, *arguments: str, machine: str = "", **extra: str) -> subprocess.Popen[bytes]:
-        """Start `sightline ARGUMENTS` and return when it serves. Another `machine` is another data folder."""
-        data = self.settings.data / machine
+    def start(
+        self, *arguments: str, machine: str = "", before: Sequence[str] = (), **extra: str
+    ) -> subprocess.Popen[bytes]:
+        """Start `sightline ARGUMENTS` and return when it serves. Another `machine` is another data folder.
+
+        `before` goes before the command, which must become it (`ip netns exec`).
+        """
+        process = self.spawn(*arguments, machine=machine, before=before, **extra)
+        if arguments[0] in {"worker", "dispatch", "intake"}:
+            data = self.settings.data / machine
+            eventually(lambda: self._ready(process, data), 30, f"`sightline {' '.join(arguments)}` serves")
+        return process
+
+    def spawn(
+        self, *arguments: str, machine: str = "", before: Sequence[str] = (), **extra: str
+    ) -> subprocess.Popen[bytes]:
+        """Start `sightline ARGUMENTS` and return at once."""
         environment = {
             **os.environ,
-            "SIGHTLINE_DATA": str(data),
+            "SIGHTLINE_DATA": str(self.settings.data / machine),
             "SIGHTLINE_IMAGES_URL": self.settings.images_url,
             "SIGHTLINE_DATABASE_URL": self.settings.database_url,
             "SIGHTLINE_BROKER_URL": self.settings.broker_url,
@@ -83,11 +90,13 @@ class System:
         self.settings.data.mkdir(parents=True, exist_ok=True)
         with (self.settings.data / f"{arguments[0]}-{len(self.processes)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sightline", *arguments], env=environment, stdout=log, stderr=log, cwd=ROOT
+                [*before, sys.executable, "-m", "sightline", *arguments],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
             )
         self.processes.append(process)
-        if arguments[0] in {"worker", "dispatch", "intake"}:
-            eventually(lambda: self._ready(process, data), 30, f"`sightline {' '.join(arguments)}` serves")
         return process
 
     def _ready(self, process: subprocess.Popen[bytes], data: Path) -> bool:
@@ -97,6 +106,21 @@ class System:
             return str(process.pid) in {path.read_text("ascii").strip() for path in data.glob("run/*.ready")}
         except FileNotFoundError:
             return False  # a starting process took its predecessor's file away between the two looks
+
+    def alive(self, role: str) -> bool:
+        """Say whether a process of that sub-command runs."""
+        return any(role in process.args and process.poll() is None for process in self.processes)
+
+    @contextmanager
+    def gateway(self, **extra: str) -> Iterator[httpx.Client]:
+        """Serve HTTP, and yield a client with a key of the tenant that may do everything."""
+        port = free_port()
+        self.start("serve", "--port", str(port), **extra)
+        wait_for_port(port)
+        key = write(self.engine, create, TENANT, "test", Scope).key
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+            yield client
 
     def logs(self) -> str:
         """Return the end of every process's log."""
@@ -118,7 +142,7 @@ class System:
 
     def states(self) -> dict[str, int]:
         """Return how many jobs are in each state, counted row by row."""
-        return read(self.engine, _states)
+        return read(self.engine, states)
 
     def wait_for_the_end(self, within_s: float) -> float:
         """Wait until every job has ended; return after how many seconds."""
@@ -138,7 +162,8 @@ class System:
         self.engine.dispose()
 
 
-def _states(connection: Connection) -> dict[str, int]:
+def states(connection: Connection) -> dict[str, int]:
+    """Return how many jobs are in each state, counted row by row."""
     rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
     return {row[0]: row[1] for row in rows}
 
@@ -155,35 +180,3 @@ def system(database_url: str, broker_url: str, folder: Path, prefix: str = "", *
         yield one
     finally:
         one.close()
-
-
-def invariant(one: System, submitted: Sequence[UUID]) -> None:
-    """Check that every accepted job reached exactly one end, with one result, one set of findings and of events."""
-    read(one.engine, _check, set(submitted))
-
-
-def _check(connection: Connection, submitted: set[UUID]) -> None:
-    rows = {row.id: row for row in connection.execute(select(jobs))}
-    assert set(rows) == submitted
-    assert all(JobState(row.state).ended and row.ended_at is not None for row in rows.values())
-    succeeded = {row.id for row in rows.values() if row.state == JobState.SUCCEEDED}
-    kept = {row.job_id: row for row in connection.execute(select(results))}
-    assert set(kept) == succeeded, "a result for each success, and for nothing else"
-    assert all(kept[job_id].token == rows[job_id].token for job_id in succeeded), "by the run that held the job"
-    found = connection.execute(select(findings.c.job_id, func.count()).group_by(findings.c.job_id))
-    counted = {row[0]: row[1] for row in found}
-    assert counted == {
-        job_id: len(kept[job_id].body["defects"]) for job_id in succeeded if kept[job_id].body["defects"]
-    }
-    ends = [f"job.{state.value}" for state in JobState if state.ended]
-    told = connection.execute(select(events.c.job_id).where(events.c.type.in_(ends))).scalars()
-    assert sorted(told) == sorted(submitted), "one event of an end for each job"
-    assert _counted(connection) == _states(connection)
-
-
-def _counted(connection: Connection) -> dict[str, int]:
-    # Asked in one statement, as the product does: in two, the dispatcher may fold between them.
-    total: dict[str, int] = {}
-    for count in counts(connection):
-        total[count.state] = total.get(count.state, 0) + count.jobs
-    return total
