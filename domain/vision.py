@@ -106,6 +106,15 @@ class Answer(Value):
     options: tuple[Label, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question that was answered rightly, shown to a model before its own (few-shot)."""
+
+    picture: Picture
+    question: str
+    answer: str
+
+
 class TextRegion(Value):
     """A line of text: its quadrilateral (from the text's own top left, clockwise), what it says, how sure."""
 
@@ -151,7 +160,11 @@ class Vision(Protocol):
     """All that an application may ask. Calls block; the batching across jobs happens beneath."""
 
     def classify(self, picture: Picture, labels: Sequence[str], *, model: str | None = None) -> tuple[Label, ...]:
-        """Score each label against the picture, best first; the scores add up to 1."""
+        """Score each label against the picture, best first.
+
+        Whether the scores are shares that add up to 1 or stand for each label alone depends on the model, and is kept
+        with the answer.
+        """
 
     def embed(self, picture: Picture, *, model: str | None = None) -> tuple[float, ...]:
         """Return a vector of length 1."""
@@ -176,9 +189,10 @@ class Vision(Protocol):
         question: str,
         *,
         options: Sequence[str] = (),
+        examples: Sequence[Example] = (),
         model: str | None = None,
     ) -> Answer:
-        """Answer a question about the pictures; with `options`, by one of them."""
+        """Answer a question about the pictures; with `options`, by one of them; after `examples` of right answers."""
 
     def caption(self, picture: Picture, *, model: str | None = None) -> str:
         """Describe the picture in a sentence."""
@@ -189,7 +203,7 @@ class Vision(Protocol):
     def read(self, picture: Picture, *, model: str | None = None) -> tuple[TextRegion, ...]:
         """Read the text lines of the picture, in no particular order."""
 
-    def identify(self, text: str, candidates: Sequence[str]) -> Language | None:
+    def identify(self, text: str, candidates: Sequence[str], *, model: str | None = None) -> Language | None:
         """Say which of the candidate languages (ISO 639-1) a text is in; None where it cannot be told."""
 
     def translate(self, text: str, source: str, target: str, *, model: str | None = None) -> Translation | None:
