@@ -30,9 +30,15 @@ class ModelSpec(BaseModel):
         description="a module of workers/models/, or the dotted path of a family of your own",
     )
     capabilities: tuple[Capability, ...] = Field(min_length=1)
-    source: str = Field(description="embedded:FILE, package:NAME, a folder or file, or a hub id")
-    revision: str = Field(min_length=1, description="what pins the weights: a commit, or `sha256:` of the file")
+    source: str = Field(description="embedded:FILE, package:NAME, hub:OWNER/NAME, a URL, or a folder or file")
+    revision: str = Field(
+        min_length=1, description="what pins the weights: the hub's commit, or `sha256:` of the files"
+    )
     licence: str = Field(min_length=1)
+    licence_from: str = Field(default="", description="where the licence was read")
+    reason: str = Field(default="", description="why this model")
+    memory_mb: Annotated[int, Field(ge=0)] = Field(default=0, description="estimated; what it really took is measured")
+    enabled: bool = Field(default=True, description="false: an example, listed and never loaded")
     device: str = "auto"
     dtype: str = "float32"
     max_batch: Annotated[int, Field(ge=1)] = 8
@@ -40,6 +46,11 @@ class ModelSpec(BaseModel):
     max_wait_ms: Annotated[float, Field(ge=0)] = 8.0
     call_limit_s: Annotated[float, Field(gt=0)] = 120.0
     options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def hub_id(self) -> str:
+        """OWNER/NAME of a hub's repository; empty for every other source."""
+        return self.source.removeprefix("hub:") if self.source.startswith("hub:") else ""
 
     @property
     def path(self) -> Path:
@@ -63,10 +74,10 @@ class Profile(BaseModel):
         if len(names) != len(set(names)):
             raise ValueError(f"each model needs a name of its own: {names}")
         for capability, name in self.defaults.items():
-            spec = next((spec for spec in self.models if spec.name == name), None)
+            spec = next((spec for spec in self.models if spec.name == name and spec.enabled), None)
             if spec is None or capability not in spec.capabilities:
                 raise ValueError(f"the default for {capability} is {name!r}, which is no model that can {capability}")
-        unknown = set(self.preload) - set(names)
+        unknown = set(self.preload) - {spec.name for spec in self.models if spec.enabled}
         if unknown:
             raise ValueError(f"preload names unknown models: {sorted(unknown)}")
         return self
@@ -87,7 +98,7 @@ class Registry:
         if wanted is None:
             return None
         for spec in self.profile.models:
-            if spec.name == wanted and capability in spec.capabilities:
+            if spec.name == wanted and spec.enabled and capability in spec.capabilities:
                 return spec
         raise InvalidRequest(f"no model named {wanted!r} can {capability}; `sightline models list` shows what there is")
 

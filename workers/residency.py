@@ -12,24 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from domain.errors import ModelUnavailable
 from workers.batching import Batcher
 from workers.device import Device, Resident
+from workers.memory import resident_bytes
 from workers.models.family import Model
 from workers.registry import ModelSpec
 
 log = logging.getLogger(__name__)
 
-PAGE_BYTES = 4096
 ROOM = 0.1
 """The share of the budget that an eviction leaves free, so that the next load does not evict at once again."""
-
-
-def resident_bytes() -> int:
-    """Return the memory that this process holds (RSS)."""
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_BYTES
 
 
 @dataclass
@@ -61,11 +55,6 @@ class Residency:
             with self._known:
                 resident.users -= 1
                 resident.used_at = self.clock()
-
-    def close(self) -> None:
-        """Unload everything."""
-        for resident in list(self._residents.values()):
-            self._unload(resident)
 
     def _hold(self, spec: ModelSpec) -> Resident | None:
         with self._known:

@@ -7,10 +7,11 @@ recorded. Which call shares a batch with which other job's is decided beneath, i
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from domain.vision import (
     Answer,
     Capability,
     Detection,
+    Example,
     Grounding,
     Label,
     Language,
@@ -37,9 +39,11 @@ from workers.device import Resident
 from workers.imaging.crop import crop
 from workers.imaging.palette import palette
 from workers.imaging.quality import quality
-from workers.models.family import Ask, Pixels
+from workers.models.family import Ask, Elsewhere, Model, Pixels, Prepared, Told
 from workers.registry import ModelSpec, Registry
 from workers.residency import Residency
+
+T = TypeVar("T")
 
 LOOK_EVERY_S = 0.25
 """How often a waiting job looks whether it should stop."""
@@ -101,10 +105,19 @@ class JobVision:
         return cast("tuple[Segment, ...]", self._call(Capability.SEGMENT, model, [picture], prompt=prompt))
 
     def ask(
-        self, pictures: Sequence[Picture], question: str, *, options: Sequence[str] = (), model: str | None = None
+        self,
+        pictures: Sequence[Picture],
+        question: str,
+        *,
+        options: Sequence[str] = (),
+        examples: Sequence[Example] = (),
+        model: str | None = None,
     ) -> Answer:
         """See `domain.vision.Vision`."""
-        return cast("Answer", self._call(Capability.ASK, model, pictures, question=question, options=tuple(options)))
+        shown = [*(example.picture for example in examples), *pictures]
+        told = tuple((at, example.question, example.answer) for at, example in enumerate(examples))
+        asked = {"question": question, "options": tuple(options), "examples": told}
+        return cast("Answer", self._call(Capability.ASK, model, shown, **asked))
 
     def caption(self, picture: Picture, *, model: str | None = None) -> str:
         """See `domain.vision.Vision`."""
@@ -118,11 +131,11 @@ class JobVision:
         """See `domain.vision.Vision`."""
         return cast("tuple[TextRegion, ...]", self._call(Capability.READ, model, [picture]))
 
-    def identify(self, text: str, candidates: Sequence[str]) -> Language | None:
+    def identify(self, text: str, candidates: Sequence[str], *, model: str | None = None) -> Language | None:
         """See `domain.vision.Vision`; None, too, where no model can tell languages."""
-        if self.registry.find(Capability.IDENTIFY) is None:
+        if self.registry.find(Capability.IDENTIFY, model) is None:
             return None
-        answer = self._call(Capability.IDENTIFY, None, [], text=text, candidates=tuple(candidates))
+        answer = self._call(Capability.IDENTIFY, model, [], text=text, candidates=tuple(candidates))
         return cast("Language | None", answer)
 
     def translate(self, text: str, source: str, target: str, *, model: str | None = None) -> Translation | None:
@@ -161,40 +174,54 @@ class JobVision:
         pixels = tuple(np.ascontiguousarray(self._pixels[picture.name]) for picture in pictures)
         with self.residency.using(spec) as resident:
             prepared = resident.model.prepare(Ask(capability, pixels, arguments))
-            call = Call(prepared, self.job.id, self.lane, self.deadline, time.monotonic())
-            answered = self._wait(resident, call)
-            self.calls.append(self._record(capability, spec, resident, call, answered))
+            answered = self._answered(resident, prepared)
+            told = answered.value if isinstance(answered.value, Told) else Told(answered.value, {})
+            self.calls.append(_record(capability, spec, resident.model, prepared, answered, told))
         self.checkpoint()
-        return answered.value
+        return told.value
 
-    def _wait(self, resident: Resident, call: Call) -> Answered:
-        answer = self.residency.device.ask(resident, call)
+    def _answered(self, resident: Resident, prepared: Prepared) -> Answered:
+        begun, device = time.monotonic(), self.residency.device
+        if isinstance(resident.model, Elsewhere):
+            with device.elsewhere():
+                value = self._wait(resident.model.submit(prepared), prepared.stopped.set)
+            return Answered(value, 1, 0.0, time.monotonic() - begun)
+        call = Call(prepared, self.job.id, self.lane, self.deadline, begun)
+        return self._wait(device.ask(resident, call), partial(device.withdraw, resident, call))
+
+    def _wait(self, answer: Future[T], withdraw: Callable[[], None]) -> T:
+        """Wait for an answer; where the job is stopped meanwhile, say so and wait on for whatever comes of it."""
         reason = None
         while True:
             try:
                 return answer.result(timeout=LOOK_EVERY_S)
             except NotYet:
+                if answer.done():
+                    raise  # it is the answer itself: a far model's own time-out
                 reason = self.stopped()
                 if reason is not None:
-                    self.residency.device.withdraw(resident, call)
+                    withdraw()
             except CancelledError:
                 raise RunStopped(reason or "fenced") from None
 
-    def _record(
-        self, capability: Capability, spec: ModelSpec, resident: Resident, call: Call, answered: Answered
-    ) -> ModelCall:
-        return ModelCall(
-            capability=capability.value,
-            model=spec.name,
-            revision=spec.revision,
-            device=resident.model.device,
-            dtype=resident.model.dtype,
-            preprocessing=resident.model.preprocessing,
-            prompt=call.prepared.prompt,
-            batch_size=answered.batch_size,
-            waited_ms=round(answered.waited_s * 1000, 3),
-            ran_ms=round(answered.ran_s * 1000, 3),
-        )
+
+def _record(
+    capability: Capability, spec: ModelSpec, model: Model, prepared: Prepared, answered: Answered, told: Told
+) -> ModelCall:
+    return ModelCall(
+        capability=capability.value,
+        model=spec.name,
+        revision=spec.revision,
+        device=model.device,
+        dtype=model.dtype,
+        preprocessing=model.preprocessing,
+        prompt=prepared.prompt,
+        batch_size=answered.batch_size,
+        waited_ms=round(answered.waited_s * 1000, 3),
+        ran_ms=round(answered.ran_s * 1000, 3),
+        scores=(told.scores or model.scores).value,
+        remarks=dict(told.remarks),
+    )
 
 
 def deadline_of(job: ClaimedJob) -> float:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from domain.errors import StorageUnavailable
+from domain.errors import StatementGivenUp, StorageUnavailable
 from domain.jobs import JobState
 from storage.claims import ClaimedJob, Outcome, commit
 from storage.session import write
@@ -91,6 +91,7 @@ def test_what_finished_while_a_commit_was_under_way_shares_the_next(life: Life) 
     assert life.count(results) == (6,)
 
 
+@pytest.mark.guard("commit: a grouped commit that fails is repeated job by job")
 @pytest.mark.parametrize("bad", [{"headline": None}, {"body": {"score": {1, 2}}}, {"version": None}])
 def test_one_result_that_cannot_be_stored_does_not_keep_the_others_from_it(life: Life, bad: dict[str, object]) -> None:
     # given three jobs, of which one has a result that no database takes
@@ -160,6 +161,62 @@ def test_a_commit_waits_while_the_database_does_not_answer(life: Life, monkeypat
         settled.until(1)
     # then it is stored when the database is back
     assert life.state(job.id) == JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("error", [StatementGivenUp("statement timeout"), StorageUnavailable("out of memory")])
+def test_what_the_database_does_not_take_together_it_gets_one_by_one(
+    life: Life, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    # given a database that takes no two at once, and a commit under way
+    monkeypatch.setattr(committing, "PAUSE_S", 0.01)
+    worker, started, gate = life.worker(), threading.Event(), threading.Event()
+    held = lease(worker)
+
+    def only_one(by: UUID, outcomes: Sequence[Outcome]) -> set[UUID]:
+        started.set()
+        assert gate.wait(SOON)
+        if len(outcomes) > 1:
+            raise error
+        return to(life.engine)(by, outcomes)
+
+    ended = [life.running(worker) for _ in range(5)]
+    with committer(only_one) as (one, settled):
+        one.put(Finished(succeeded(ended[0]), held))
+        assert started.wait(SOON)
+        # when four more end together
+        for job in ended[1:]:
+            one.put(Finished(succeeded(job), held))
+        gate.set()
+        settled.until(5)
+    # then all have succeeded
+    assert {life.state(job.id) for job in ended} == {"succeeded"}
+
+
+def test_a_result_on_which_the_database_gives_up_every_time_is_refused(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a result that is more than the database can take, and one on which it gives up once, for want of time
+    monkeypatch.setattr(committing, "PAUSE_S", 0.01)
+    worker = life.worker()
+    much, late = life.running(worker), life.running(worker)
+    held, gave_up = lease(worker), []
+
+    def gives_up(by: UUID, outcomes: Sequence[Outcome]) -> set[UUID]:
+        [outcome] = outcomes
+        if outcome.body and (outcome.job.id == much.id or not gave_up.count(late.id)):
+            gave_up.append(outcome.job.id)
+            raise StatementGivenUp("too much")
+        return to(life.engine)(by, outcomes)
+
+    with committer(gives_up) as (one, settled):
+        # when they end one after the other
+        for at, job in enumerate((much, late), 1):
+            one.put(Finished(succeeded(job), held))
+            settled.until(at)
+    # then the first was tried some times, has failed and says why, and the second has succeeded
+    assert gave_up == [much.id] * committing.TRIES + [late.id]
+    assert (life.state(much.id), life.row(much.id).error_code) == ("failed", "result_refused")
+    assert life.state(late.id) == "succeeded"
 
 
 def test_a_commit_waits_no_longer_than_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:

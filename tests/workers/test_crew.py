@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from uuid import UUID, uuid4
 
@@ -37,6 +37,7 @@ class Yard:
     ended: list[UUID] = field(default_factory=list)
     stops: dict[UUID, str | None] = field(default_factory=dict)
     crashes: set[UUID] = field(default_factory=set)
+    handed_back: list[UUID] = field(default_factory=list)
     turns: int = 0
 
     def __post_init__(self) -> None:
@@ -45,7 +46,9 @@ class Yard:
         self.all_may_end = False
         self.ears = Ears()
         self.crew = Crew(
-            self.size, self.ears, Links(lambda: self.lease, self.claim, self.perform, self.commit, self.turn)
+            self.size,
+            self.ears,
+            Links(lambda: self.lease, self.claim, self.perform, self.commit, self.handed_back.extend, self.turn),
         )
 
     def turn(self) -> None:
@@ -80,7 +83,7 @@ class Yard:
         self.crew.settled(finished.outcome.job)
 
     def hear(self, *ids: UUID) -> None:
-        self.ears.hear([(one, "standard", one in self.suspects, None) for one in ids])
+        self.ears.hear([(one, "standard", one in self.suspects, None, "acme") for one in ids])
 
     def let_end(self, *ids: UUID) -> None:
         with self.changed:
@@ -135,6 +138,7 @@ def test_a_straggler_does_not_idle_the_rest(yard: Yard) -> None:
     assert set(yard.crew.held()) == {straggler}
 
 
+@pytest.mark.guard("suspect: runs alone")
 def test_a_suspect_runs_alone(yard: Yard) -> None:
     # given a job that runs, and a suspect and another job that wait
     first, suspect, last = ids(3)
@@ -237,6 +241,44 @@ def test_a_fault_of_a_job_thread_frees_it(yard: Yard) -> None:
     assert yard.crew.held() == {}
 
 
+def test_a_job_for_which_there_is_no_thread_returns_and_the_crew_goes_on(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a running job, and a machine that has no thread for a second
+    first, second, third = ids(3)
+    returned: list[Outcome] = []
+    commit = yard.crew.links.commit
+
+    def commit_and_remember(finished: Finished) -> None:
+        if finished.outcome.state is JobState.QUEUED:
+            returned.append(finished.outcome)
+        commit(finished)
+
+    yard.crew.links = replace(yard.crew.links, commit=commit_and_remember)
+    yard.hear(first)
+    yard.until(lambda: yard.started == [first])
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", refuse)
+        # when the second is heard
+        yard.hear(second)
+        yard.until(lambda: yard.ended == [second])
+    # then it goes back without an attempt, and does not run here all the same when a thread comes free
+    [outcome] = returned
+    assert (outcome.job.id, outcome.error_code) == (second, None)
+    assert outcome.delay_s > 0
+    yard.let_end(first)
+    yard.until(lambda: first in yard.ended)
+    # and the crew claims on
+    yard.hear(third)
+    yard.let_end(third)
+    yard.until(lambda: third in yard.ended)
+    assert yard.started == [first, third]
+
+
 def test_draining_waits_for_what_runs_and_claims_no_more(yard: Yard) -> None:
     # given a running job and one that is heard behind a full house
     first, second, third = ids(3)
@@ -249,6 +291,25 @@ def test_draining_waits_for_what_runs_and_claims_no_more(yard: Yard) -> None:
     assert yard.crew.drain(SOON)
     assert third not in yard.started
     assert yard.ears.close() == [third]
+
+
+def test_what_was_taken_from_the_ears_and_not_claimed_is_handed_back_by_a_worker_that_leaves(yard: Yard) -> None:
+    # given a claim that fails at the moment at which the worker leaves
+    first, second = ids(2)
+    closed: list[UUID] = []
+
+    def fail(worker: UUID, heard: Sequence[UUID], suspects: bool) -> list[ClaimedJob]:
+        closed.extend(yard.ears.close())
+        raise StorageUnavailable("gone")
+
+    yard.crew.links = replace(yard.crew.links, claim=fail)
+    # when two jobs are heard
+    yard.hear(first, second)
+    until = monotonic() + SOON
+    while not yard.handed_back and monotonic() < until:
+        threading.Event().wait(0.01)
+    # then what closing did not return is handed back all the same
+    assert sorted(closed + yard.handed_back) == [first, second]
 
 
 def test_a_long_drain_is_no_stall(yard: Yard) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -14,7 +15,7 @@ import pytest
 from domain.errors import DeviceOutOfMemory, ModelError
 from workers.batching import Answered, Batcher, Call
 from workers.device import Device, Resident
-from workers.models.family import Ask, Prepared
+from workers.models.family import Ask, DeviceLost, Prepared
 
 BOUND_S = 10.0
 
@@ -154,6 +155,7 @@ def test_a_waiting_call_goes_when_the_job_that_might_have_joined_ends(bench: Ben
         assert time.monotonic() - begun < BOUND_S / 4
 
 
+@pytest.mark.guard("batch: a failing batch is bisected")
 def test_one_bad_call_fails_alone(bench: Bench) -> None:
     # given a model that fails on the number 5
     def fail(numbers: Sequence[int]) -> None:
@@ -280,6 +282,51 @@ def test_many_jobs_with_many_calls_each_get_their_own_answers(model: Doubler) ->
         assert (bench.device.census.running, bench.device.census.waiting) == (0, 0)
 
 
+@pytest.mark.guard("poison: whatever a model raises")
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration(), RecursionError()],
+    ids=lambda e: type(e).__name__,
+)
+def test_whatever_a_model_raises_fails_its_own_call_alone(bench: Bench, error: BaseException) -> None:
+    # given a model that raises what is no ordinary exception over one of four numbers
+    def fail(numbers: Sequence[int]) -> None:
+        if 3 in numbers:
+            raise error
+
+    bench.model.fail = fail
+    # when all four are asked together
+    answers = bench.ask_together([1, 2, 3, 4])
+    # then that one has a model's error, the others are answered, and the device's thread goes on
+    assert isinstance(answers[2], ModelError)
+    assert type(error).__name__ in str(answers[2])
+    assert [one.value for one in (answers[0], answers[1], answers[3]) if isinstance(one, Answered)] == [2, 4, 8]
+
+
+def test_a_model_that_runs_out_of_the_processs_memory_gets_smaller_batches(bench: Bench) -> None:
+    # given a model whose large batches hold a lot when Python's own MemoryError comes
+    held: list[weakref.ref[Lot]] = []
+    still_held: list[bool] = []
+
+    def fail(numbers: Sequence[int]) -> None:
+        lot = Lot()
+        still_held.extend(one() is not None for one in held)
+        held.append(weakref.ref(lot))
+        if len(numbers) > 1:
+            raise MemoryError
+
+    bench.model.fail = fail
+    # when four are asked together
+    answers = bench.ask_together([1, 2, 3, 4])
+    # then each is answered alone, and nothing of a failed batch was still held when a smaller one was tried
+    assert [one.value for one in answers if isinstance(one, Answered)] == [2, 4, 6, 8]
+    assert not any(still_held)
+
+
+class Lot:
+    """What a batch needs a lot of."""
+
+
 def test_a_thread_that_cannot_go_on_says_so() -> None:
     # given a device, and a clock that breaks
     told: list[str] = []
@@ -299,3 +346,28 @@ def test_a_thread_that_cannot_go_on_says_so() -> None:
     # then whoever can end the process is told why
     assert said.wait(5)
     assert "no clock" in told[0]
+
+
+def test_a_lost_device_ends_its_thread_and_fails_no_job() -> None:
+    # given a device that fails for good
+    def lose(_: Sequence[int]) -> None:
+        raise DeviceLost("an illegal memory access")
+
+    ended: list[str] = []
+    model = Doubler(fail=lose)
+    model.gate.set()
+    device = Device("test", lambda _jobs, _limit: nullcontext(), died=ended.append)
+    resident = Resident("doubler", model, Batcher(8, 1_000, 0.0), call_limit_s=60.0)
+    device.add(resident)
+    call = Call(Prepared(1, "numbers", 1), uuid4(), 1, 1.0, time.monotonic())
+
+    # when a job asks
+    answer = device.ask(resident, call)
+
+    # then the process is told to end, and the job, unanswered, is handed on with its lease
+    until = time.monotonic() + BOUND_S
+    while not ended and time.monotonic() < until:
+        time.sleep(0.005)
+    assert [reason for reason in ended if "an illegal memory access" in reason] == ended != []
+    assert not answer.done()
+    device.close()

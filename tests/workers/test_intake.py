@@ -10,9 +10,12 @@ from celery import Celery
 from celery.exceptions import Reject
 
 from domain.errors import StorageUnavailable
+from migrations import upgrade
+from storage.session import connect
 from storage.settings import Settings
 from workers import intake
 from workers.celery_app import SUBMIT
+from workers.celery_process import Ear
 from workers.intake import define_submit
 
 
@@ -79,3 +82,27 @@ def test_a_submission_that_waits_goes_back_to_the_broker_when_the_process_leaves
     # then the message is not lost, and does not hold the process
     assert back.value.requeue
     assert time.monotonic() - begun < 1.0
+
+
+def test_an_answer_that_makes_no_sense_ends_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a node of which somebody else on the broker tells nonsense, twice
+    closing = threading.Event()
+    asked: list[None] = []
+
+    class Asked:
+        def active_queues(self) -> Any:
+            asked.append(None)
+            if len(asked) == 3:
+                closing.set()
+            return {"another": 1} if len(asked) < 3 else None
+
+    app = Celery("test", set_as_current=False)
+    monkeypatch.setattr(intake, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(app.control, "inspect", lambda **_: Asked())
+    engine = connect(f"sqlite:///{tmp_path / 'sightline.db'}")
+    upgrade(engine)
+    settings = Settings(data=tmp_path)
+    # when the intake follows its tenants
+    intake._follow_tenants(app, settings, engine, Ear(app, [], "intake-0"), closing)
+    # then it asks again
+    assert len(asked) == 3

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.errors import StorageUnavailable
+from workers import leasing
 from workers.leasing import Lease, LeaseKeeper
 
 SOON = 10.0
@@ -55,6 +56,7 @@ def keeping(office: Office, lease_s: float) -> Iterator[tuple[LeaseKeeper, list[
         keeper.close()
 
 
+@pytest.mark.guard("fence: the worker's own lease clock")
 def test_a_lease_holds_until_its_time_or_until_it_is_fenced() -> None:
     # given leases that have time, that have none, and that were fenced
     # when they are asked
@@ -116,6 +118,19 @@ def test_an_error_does_not_end_the_renewing(error: Exception) -> None:
         # then the lease holds
         assert keeper.lease.holds()
     assert len(office.registered) == 1
+
+
+@pytest.mark.guard("lease: a renewal that failed is tried again soon")
+def test_a_renewal_that_failed_is_tried_again_sooner_than_the_next_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a renewal on a line that turned out to be dead, when much of the lease had been spent on finding out
+    monkeypatch.setattr(leasing, "AGAIN_S", 0.05)
+    office = Office(answers=[StorageUnavailable("no answer within 20 s")])
+    with keeping(office, 4.0):
+        office.until(lambda: office.renewals >= 1)
+        failed = monotonic()
+        # when another line would serve, then it is tried at once, not after another quarter of the lease
+        office.until(lambda: office.renewals >= 2)
+        assert monotonic() - failed < 0.5
 
 
 def test_a_database_that_stays_away_lets_the_lease_lapse() -> None:

@@ -100,6 +100,36 @@ def test_a_new_worker_starts_afresh(tmp_path: Path) -> None:
     dead._file.close()
 
 
+def test_a_new_lease_keeps_the_notes_of_what_is_on_the_device(tmp_path: Path) -> None:
+    # given a job on the device, whose worker's lease lapses
+    notes, second, job, done = Notes(tmp_path / "notes"), uuid4(), uuid4(), uuid4()
+    notes.begin(uuid4())
+    with notes.noting([done]):
+        pass
+    with notes.noting([job]):
+        # when a new lease begins
+        notes.begin(second)
+        # then a crash is still told of that job, and of no other
+        assert notes.left_behind() == (second, frozenset({job}))
+    assert notes.left_behind() == (second, frozenset())
+    notes.close()
+
+
+def test_a_new_lease_does_not_wipe_why_the_process_ends(tmp_path: Path) -> None:
+    # given a process that the watchdog is about to end
+    notes, second, hung = Notes(tmp_path / "notes"), uuid4(), uuid4()
+    notes.begin(uuid4())
+    with notes.noting([hung]):
+        notes.leave_only([hung])
+        notes.say("a device call passed its limit")
+        # when a new lease begins in this moment
+        notes.begin(second)
+        # then its successor reads whose fault it was, and why
+        assert notes.left_behind() == (second, frozenset({hung}))
+        assert notes.last_words() == "a device call passed its limit"
+    notes.close()
+
+
 def test_before_a_watchdogs_end_only_the_hung_jobs_notes_stay(tmp_path: Path) -> None:
     # given two jobs on the device and one being decoded
     notes, worker = Notes(tmp_path / "notes"), uuid4()
@@ -112,6 +142,23 @@ def test_before_a_watchdogs_end_only_the_hung_jobs_notes_stay(tmp_path: Path) ->
             # then nobody else is suspected
             assert notes.left_behind() == (worker, frozenset({hung}))
     notes.close()
+
+
+def test_a_successor_reads_why_its_predecessor_ended_itself(tmp_path: Path) -> None:
+    # given a worker that ends itself, and says at length why
+    notes = Notes(tmp_path / "notes")
+    notes.begin(uuid4())
+    assert notes.last_words() == ""
+    notes.say("it held too much \N{EM DASH} " + "x" * 1_000)
+    # when its successor looks
+    successor = Notes(tmp_path / "notes")
+    # then it reads the beginning, nobody is noted, and its own life begins without last words
+    assert successor.last_words().startswith("it held too much \N{EM DASH} xxx")
+    assert successor.left_behind()[1] == frozenset()
+    successor.begin(uuid4())
+    assert successor.last_words() == ""
+    for one in (notes, successor):
+        one.close()
 
 
 def test_more_jobs_than_slots_are_not_an_error(tmp_path: Path) -> None:

@@ -15,16 +15,17 @@ import pytest
 from PIL import Image
 
 from domain.applications import application
-from domain.errors import NotFound, ResultRefused, StorageUnavailable
+from domain.errors import ImageMissing, NotFound, ResultRefused, StorageUnavailable
 from domain.images import ImageLimits
 from domain.jobs import JobState
 from domain.retries import RetryPolicy
 from storage.claims import ClaimedJob, Outcome
 from tests.support.drill import QUICK, RAISE, SLOW
+from tests.support.poison import Poison
 from tests.support.system import picture
 from workers.device import Device
 from workers.models import family
-from workers.perform import Workshop, perform, storable
+from workers.perform import MAX_BODY_BYTES, Workshop, perform, storable
 from workers.registry import load_profile
 from workers.residency import Residency
 
@@ -66,6 +67,7 @@ def workshop(shelf: Shelf) -> Iterator[Workshop]:
         guard=lambda jobs, limit_s: nullcontext(),
         patience=lambda job: nullcontext(),
         limits=ImageLimits(),
+        decode_limit_s=60.0,
         retries=RetryPolicy(max_attempts=3, first_delay_s=1.0, jitter=0.0),
         random=Random(1),
     )
@@ -120,7 +122,7 @@ def test_a_pictures_orientation_is_undone_and_told(workshop: Workshop, shelf: Sh
         (picture(QUICK)[:60], "image_unreadable", JobState.FAILED),
         (picture(RAISE), "model_error", JobState.FAILED),
         (NotFound("the image is gone"), "not_found", JobState.FAILED),
-        (StorageUnavailable("the store is away"), "storage_unavailable", JobState.QUEUED),
+        (ImageMissing("the image is lost"), "image_missing", JobState.QUEUED),
         (ZeroDivisionError("a fault of ours"), "run_crashed", JobState.QUEUED),
     ],
 )
@@ -138,14 +140,37 @@ def test_each_error_ends_or_retries_its_own_job(
     assert outcome.delay_s == (1.0 if state is JobState.QUEUED else 0.0)
 
 
+@pytest.mark.guard("poison: whatever a job's own thread raises")
+def test_an_exception_that_nobody_hears_costs_an_attempt_like_any_other(workshop: Workshop, shelf: Shelf) -> None:
+    # given a library that ends Python's thread while it prepares a picture
+    shelf["exits"] = picture(Poison.EXIT_IN_PREPARING)
+    # when the job is performed
+    outcome = run(job("exits"), workshop)
+    # then it is tried again, and not for ever
+    assert (outcome.state, outcome.error_code) == (JobState.QUEUED, "run_crashed")
+    assert "SystemExit" in str(outcome.error_message)
+    assert run(job("exits", attempts=2), workshop).state is JobState.DEAD
+
+
 def test_the_last_attempt_that_a_retry_could_have_helped_is_dead(workshop: Workshop, shelf: Shelf) -> None:
-    # given a job whose image store is away
-    shelf["bad"] = StorageUnavailable("away")
+    # given a job whose image is lost
+    shelf["bad"] = ImageMissing("lost")
     # when it has two attempts behind it, of three
     outcomes = [run(job("bad", attempts=attempts), workshop) for attempts in range(3)]
     # then it backs off, and then it is dead
     assert [outcome.state for outcome in outcomes] == ["queued", "queued", "dead"]
     assert [outcome.delay_s for outcome in outcomes] == [1.0, 3.0, 0.0]
+    assert all(outcome.costs_attempt for outcome in outcomes)
+
+
+def test_an_image_store_that_is_away_returns_the_job_without_an_attempt(workshop: Workshop, shelf: Shelf) -> None:
+    # given a job at its last attempt, whose image store is away
+    shelf["bad"] = StorageUnavailable("away")
+    # when it is performed
+    outcome = run(job("bad", attempts=2), workshop)
+    # then it waits for a while, says why, and nothing is used up
+    assert (outcome.state, outcome.delay_s, outcome.costs_attempt) == (JobState.QUEUED, 10.0, False)
+    assert outcome.error_code == "storage_unavailable"
 
 
 def test_parameters_that_were_accepted_by_an_older_version_fail_the_job_alone(workshop: Workshop) -> None:
@@ -218,3 +243,14 @@ def test_what_every_database_can_store_is_passed_on(body: dict[str, Any]) -> Non
     # when it is checked
     # then it is as it was
     assert storable(body) is body
+
+
+@pytest.mark.guard("poison: results are bounded")
+def test_a_result_larger_than_its_bound_is_refused_and_one_within_it_is_not() -> None:
+    # given texts that make a body just within its bound, and one byte over it
+    around = len('{"text": ""}')
+    within = {"text": "x" * (MAX_BODY_BYTES - around)}
+    # then the first passes, and the second is refused with both figures
+    assert storable(within) is within
+    with pytest.raises(ResultRefused, match=f"{MAX_BODY_BYTES + 1} bytes as JSON; at most {MAX_BODY_BYTES}"):
+        storable({"text": "x" * (MAX_BODY_BYTES - around + 1)})

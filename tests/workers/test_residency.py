@@ -11,15 +11,16 @@ import pytest
 
 from domain.errors import ModelUnavailable
 from workers.device import Device
-from workers.models.family import Ask, Model, Prepared
+from workers.memory import resident_bytes
+from workers.models.family import Ask, Model, Prepared, ScoreKind
 from workers.registry import ModelSpec
-from workers.residency import Residency, resident_bytes
+from workers.residency import Residency
 
 
 class Weight:
     """A model that weighs something and does nothing."""
 
-    preprocessing, dtype, device, classes = "none/1", "none", "cpu", ()
+    preprocessing, dtype, device, classes, scores = "none/1", "none", "cpu", (), ScoreKind.NONE
 
     def __init__(self, machine: "Machine", name: str) -> None:
         self.machine, self.name = machine, name

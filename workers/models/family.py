@@ -4,10 +4,13 @@ A family file defines one function `load(spec: ModelSpec) -> Model` and imports 
 itself is imported only when a model of that family is loaded. A model never sees a job, a lock or a queue.
 """
 
+import threading
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +37,48 @@ class Prepared:
     """A call that is ready for the device.
 
     Only calls with the same `group` share a batch. `pixels` is what the call weighs against the batch's limit.
+    `stopped` is set when nobody wants the answer any more: a model that takes many steps looks at it between two.
     """
 
     payload: Any
     group: Hashable
     pixels: int
     prompt: str | None = None
+    stopped: threading.Event = field(default_factory=threading.Event, compare=False)
+
+
+class ScoreKind(StrEnum):
+    """What a model's score is."""
+
+    SOFTMAX = "softmax"
+    """the share of one of several, which add up to 1"""
+    SIGMOID = "sigmoid"
+    """of each thing by itself"""
+    SEQUENCE = "sequence"
+    """the probability of a generated text given the picture: the product over its pieces"""
+    MEAN = "mean"
+    """the geometric mean of the probabilities of a generated text's pieces: the length does not count"""
+    OVERLAP = "overlap"
+    """the model's own estimate of how well its mask fits (IoU)"""
+    NONE = "none"
+    """it gives none, or a constant"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer with what its caller should know besides: boxes that were dropped, a text that was cut.
+
+    A model may give it in place of the bare value; the remarks are kept with the answer. `scores` says what this
+    answer's scores are, where they are not what the model's are else.
+    """
+
+    value: Any
+    remarks: Mapping[str, int | float | str]
+    scores: ScoreKind | None = None
+
+
+class DeviceLost(Exception):
+    """The device answers nothing any more until its process ends: no call is to blame, none can be tried again."""
 
 
 class Model(Protocol):
@@ -51,6 +90,8 @@ class Model(Protocol):
     """What it computes in, kept with every answer."""
     device: str
     """Where it computes (`cpu`, `cuda:0`), kept with every answer."""
+    scores: ScoreKind
+    """What its scores are, kept with every answer."""
     classes: tuple[str, ...]
     """The class names it knows of itself; empty for open-vocabulary models."""
 
@@ -68,6 +109,14 @@ class Model(Protocol):
         """Release its memory."""
 
 
+@runtime_checkable
+class Elsewhere(Protocol):
+    """A model that another machine computes: its calls need no batch here, and must not keep the device's thread."""
+
+    def submit(self, prepared: Prepared) -> Future[Any]:
+        """Send one call, and return what will hold its answer. For any thread; bounded in time by the model itself."""
+
+
 def load(spec: ModelSpec) -> Model:
     """Import the family's file and load the model.
 
@@ -78,6 +127,6 @@ def load(spec: ModelSpec) -> Model:
     except ImportError as error:
         raise ModelUnavailable(
             f"model {spec.name!r} needs the family {spec.family!r}, which cannot be imported: {error}; "
-            f"install the extras `worker` and, for YOLO, `yolo`"
+            f"install the extras `worker` and, for YOLO, `yolo`, for pictures from texts `imagine`"
         ) from error
     return cast("Model", module.load(spec))

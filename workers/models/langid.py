@@ -12,7 +12,7 @@ from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Language
-from workers.models.family import Ask, Prepared
+from workers.models.family import Ask, Prepared, ScoreKind
 from workers.registry import ModelSpec
 
 
@@ -38,6 +38,7 @@ class Identifier:
     """
 
     preprocessing = "langid-letters-1"
+    scores = ScoreKind.SOFTMAX
     dtype = "float32"
     device = "cpu"
     classes: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from rapidocr.main import RapidOCRError
 from domain.errors import DeviceOutOfMemory, ModelError, ModelUnavailable
 from domain.geometry import Polygon
 from domain.vision import TextRegion
-from workers.models.family import Ask, Pixels, Prepared
+from workers.models.family import Ask, Pixels, Prepared, ScoreKind
 from workers.registry import ModelSpec
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
@@ -101,6 +101,7 @@ class Reader:
     """
 
     preprocessing = "ocr-page-1"
+    scores = ScoreKind.MEAN
     dtype = "float32"
     device = "cpu"
     classes: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 _CONFIG = tempfile.TemporaryDirectory(prefix="sightline-yolo-")
 # Read once, when ultralytics is imported: no network, nothing installed, nothing left in anybody's home.
@@ -33,6 +34,8 @@ os.environ.update(_SWITCHES)  # noqa: TID251  (a third party's switches, not set
 os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))  # noqa: TID251
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
 
+_OPEN = Image.open
+
 import torch  # noqa: E402
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel, SegmentationModel, torch_safe_load  # noqa: E402
@@ -46,11 +49,14 @@ from domain.geometry import Box, Mask  # noqa: E402
 from domain.vision import Capability, Detection  # noqa: E402
 from workers.imaging.letterbox import Fit, letterbox  # noqa: E402
 from workers.imaging.masks import encode_within, sample  # noqa: E402
-from workers.models.family import Ask, Pixels, Prepared  # noqa: E402
+from workers.models.family import Ask, Pixels, Prepared, ScoreKind  # noqa: E402
 from workers.registry import ModelSpec  # noqa: E402
 from workers.training.batches import Batch  # noqa: E402
 
 SETTINGS.update(sync=False)
+# ultralytics puts a function of its own there, for the whole process, that registers more formats at the first file
+# that Pillow refuses. Which files are pictures is decided by the image check alone.
+Image.open = _OPEN
 
 MIN_SCORE = 0.25
 OVERLAP = 0.6
@@ -135,6 +141,8 @@ class Yolo:
 
     A batch of n answers as n batches of one do: same labels, scores within 1e-3, boxes within 0.1 % of the longer side.
     """
+
+    scores = ScoreKind.SIGMOID
 
     def __init__(self, network: Any, spec: ModelSpec, device: torch.device, side: int) -> None:  # noqa: ANN401
         half = spec.dtype == "float16" and device.type == "cuda"  # half precision is slower than single on a CPU

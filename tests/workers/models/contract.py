@@ -23,6 +23,16 @@ def grey(height: int, width: int) -> Pixels:
     return np.repeat(shade, 3, axis=2)
 
 
+def coloured(height: int, width: int, seed: int) -> Pixels:
+    """Return a picture of a few coloured rectangles, another one for each seed."""
+    random = np.random.default_rng(seed)
+    pixels = np.full((height, width, 3), random.integers(0, 255, 3), dtype=np.uint8)
+    for _ in range(6):
+        top, left = random.integers(0, height), random.integers(0, width)
+        pixels[top : top + height // 2 + 1, left : left + width // 2 + 1] = random.integers(0, 255, 3)
+    return pixels
+
+
 class FamilyContract:
     """Inherit it, and give a fixture `model` and the methods below."""
 

@@ -284,3 +284,10 @@ family.load(load_profile("embedded").find(Capability.DETECT))
 
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_it_leaves_everybodys_image_open_as_it_was() -> None:
+    # given a process of its own, and what Pillow opens files with
+    told = "from PIL import Image; before = Image.open; import workers.models.yolo; assert Image.open is before"
+    # when the family is imported, then that is still what it was
+    subprocess.run([sys.executable, "-c", told], check=True, timeout=100)

@@ -13,7 +13,7 @@ from domain.errors import InvalidRequest
 from domain.geometry import Box, Mask
 from domain.vision import Detection
 from workers.imaging.masks import encode
-from workers.models.family import Ask, Prepared
+from workers.models.family import Ask, Prepared, ScoreKind
 from workers.training.coco import Dataset, read
 from workers.training.evaluate import evaluate
 
@@ -27,6 +27,7 @@ class Known:
     preprocessing = "none"
     device = "cpu"
     dtype = "none"
+    scores = ScoreKind.NONE
     classes = ("dot", "bar")
 
     def __init__(self, answers: Answers) -> None:

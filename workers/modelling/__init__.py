@@ -1,0 +1,1 @@
+"""What several families of models share: finding and computing checkpoints, generating, prompting, asking servers."""

@@ -1,0 +1,187 @@
+"""What every family that loads through transformers shares: the pinned files, the device, and computing on it.
+
+A checkpoint is a folder with `config.json`, safetensors and the processor's files. It comes from the pinned commit of a
+hub repository (`hub:OWNER/NAME`, fetched beforehand by `sightline models pull`: loading never connects to anything) or
+from a folder whose digest the profile names. Code that a repository may carry is never run, pickled weights are never
+read.
+"""
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from domain.errors import DeviceOutOfMemory, ModelError, ModelUnavailable
+from workers.hub import digest, fetched
+from workers.models.family import Ask, DeviceLost, Pixels, Prepared
+from workers.registry import ModelSpec
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+LOST = ("CUDA error", "device-side assert")
+"""What an error says after which CUDA fails whatever this process asks of it."""
+THREADS = torch.get_num_threads()
+"""What torch takes by default; asked later, it would tell what a model that was loaded before was given."""
+DIGITS = 16
+"""The fewest hex digits of a SHA-256 that pin something."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model computes and in what."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    """of torch, on a CPU"""
+
+    @property
+    def dtype_name(self) -> str:
+        """The dtype as profiles and answers call it."""
+        return str(self.dtype).removeprefix("torch.")
+
+
+def place(spec: ModelSpec) -> Place:
+    """Say where a model of the profile computes.
+
+    `auto` is the first CUDA device where there is one. On a CPU it is always float32, which is faster there than half
+    precision. Raises ModelUnavailable where the device is absent or the dtype unknown.
+    """
+    if spec.dtype not in DTYPES:
+        raise ModelUnavailable(f"model {spec.name!r}: dtype {spec.dtype!r} is none of {', '.join(DTYPES)}")
+    cuda = torch.cuda.is_available()
+    if spec.device not in {"auto", "cpu"} and not cuda:
+        raise ModelUnavailable(f"model {spec.name!r}: device {spec.device!r} is asked for, but there is no CUDA device")
+    device = torch.device(("cuda" if cuda else "cpu") if spec.device == "auto" else spec.device)
+    dtype = DTYPES[spec.dtype] if device.type == "cuda" else torch.float32
+    return Place(device, dtype, int(spec.options.get("threads") or THREADS))
+
+
+def folder(spec: ModelSpec, marker: str = "config.json", weights: str = "*.safetensors") -> Path:
+    """Return the folder with the checkpoint's files, exactly those that the profile pins.
+
+    `marker` is the file that makes it a checkpoint, `weights` a pattern of where its weights lie. Raises
+    ModelUnavailable where they are absent, are others, or are not pinned, with what to do.
+    """
+    found = fetched(spec) if spec.hub_id else spec.path
+    if not (found / marker).is_file():
+        raise ModelUnavailable(f"model {spec.name!r}: {found} holds no {marker}; it is no checkpoint of this family")
+    if not spec.hub_id:
+        _verify(spec, found)
+    if not any(found.glob(weights)):
+        raise ModelUnavailable(f"model {spec.name!r}: {found} holds no safetensors; other weights are not read")
+    return found
+
+
+def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: ANN401  (transformers has no types)
+    """Load a model of a class of transformers, ready to answer."""
+    model = kind.from_pretrained(
+        path, dtype=at.dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **more
+    )
+    return model.eval().requires_grad_(False).to(at.device)
+
+
+def processor(kind: Any, path: Path, **more: Any) -> Any:  # noqa: ANN401
+    """Load a processor, a tokenizer or an image processor of a class of transformers."""
+    return kind.from_pretrained(path, trust_remote_code=False, local_files_only=True, **more)
+
+
+@contextmanager
+def computing(at: Place, size: int) -> Iterator[None]:
+    """Compute on the device, without gradients. Raises DeviceOutOfMemory where `size` calls did not fit.
+
+    Raises DeviceLost where the device failed in a way that it does not recover from within this process.
+    """
+    torch.set_num_threads(at.threads)  # OpenMP keeps this per calling thread, and loading was done in another
+    try:
+        with torch.inference_mode():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceOutOfMemory(f"a batch of {size} did not fit on {at.device}: {error}") from error
+    except RuntimeError as error:
+        # The CPU's allocator has no type of its own for it, nor have all of CUDA's libraries.
+        if "can't allocate memory" in str(error) or "CUDA error: out of memory" in str(error):
+            raise DeviceOutOfMemory(f"a batch of {size} did not fit in memory: {error}") from error
+        if isinstance(error, torch.AcceleratorError) or any(sign in str(error) for sign in LOST):
+            raise DeviceLost(f"{at.device} is lost to this process: {error}") from error
+        raise
+
+
+def finite(*tensors: torch.Tensor) -> None:
+    """Raise ModelError where the network's output is not finite: such scores would order as anything."""
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
+        raise ModelError("the network's output is not finite")
+
+
+def one_picture(ask: Ask) -> Pixels:
+    """Return a call's only picture, H × W × 3. Raises ModelError on any other number of them."""
+    if len(ask.pictures) != 1:
+        raise ModelError(f"{ask.capability} takes one picture, not {len(ask.pictures)}")
+    return pictures(ask)[0]
+
+
+def pictures(ask: Ask) -> tuple[Pixels, ...]:
+    """Return a call's pictures. Raises ModelError on what is no H × W × 3 of uint8."""
+    for pixels in ask.pictures:
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or pixels.dtype != np.uint8:
+            raise ModelError(f"a picture is HxWx3 of uint8, not {pixels.shape} of {pixels.dtype}")
+    return ask.pictures
+
+
+def min_score(ask: Ask, default: float = 0.25) -> float:
+    """Return the least score that a call wants. Raises ModelError on one outside [0, 1]."""
+    wanted = float(ask.arguments.get("min_score", default))
+    if not 0 <= wanted <= 1:
+        raise ModelError(f"min_score is a number in [0, 1], not {wanted}")
+    return wanted
+
+
+class Checkpoint:
+    """The base of a family's model: `run` computes on its place, `close` releases what it holds.
+
+    A family sets `network`, offers `prepare`, and answers a batch in `answers`.
+    """
+
+    preprocessing = ""
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, spec: ModelSpec, at: Place, network: Any) -> None:  # noqa: ANN401
+        self.spec, self.at, self.network = spec, at, network
+        self.dtype, self.device = at.dtype_name, str(at.device)
+
+    def run(self, batch: Sequence[Prepared]) -> Sequence[Any]:
+        """Answer a batch of one group; see `workers.models.family.Model`."""
+        if self.network is None:
+            raise ModelUnavailable("this model was closed")
+        with computing(self.at, len(batch)):
+            return self.answers(batch)
+
+    def answers(self, batch: Sequence[Prepared]) -> Sequence[Any]:
+        """Answer a batch of one group, in order. Called without gradients, memory errors are seen to."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the network's memory."""
+        self.network = None
+        gc.collect()
+        if self.at.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _verify(spec: ModelSpec, path: Path) -> None:
+    kind, _, digits = spec.revision.partition(":")
+    found = digest(path)
+    if kind != "sha256" or len(digits) < DIGITS:
+        raise ModelUnavailable(
+            f"model {spec.name!r}: the revision {spec.revision!r} pins nothing; give {found[: 7 + DIGITS]!r}, or let "
+            f"`sightline models pin {spec.name}` write it"
+        )
+    if not found.startswith(spec.revision):
+        raise ModelUnavailable(
+            f"model {spec.name!r}: {path} is {found[: 7 + DIGITS]}…, not the pinned {spec.revision}; restore the files "
+            f"or, if the change is meant, pin the new revision"
+        )
