@@ -1,5 +1,7 @@
 """Published architectures at toy size: small tokenizers trained on the spot, and folders as a hub would hold them."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,14 +39,21 @@ def byte_level(*special: str, words: int = 400, ends: tuple[str, str] | None = N
     return tokenizer
 
 
-def word_piece(*special: str, words: int = 300) -> Tokenizer:
-    """Return a lower-casing WordPiece tokenizer, as BERT and its kin have, with [CLS] and [SEP] around a text."""
-    kept = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *special]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+def word_piece(*special: str) -> Tokenizer:
+    """Return a lower-casing WordPiece tokenizer, as BERT and its kin have, with [CLS] and [SEP] around a text.
+
+    Its words are listed, not learned: the trainer breaks ties by chance, and random weights would answer otherwise
+    each time. It knows every word of TEXTS, and spells others.
+    """
+    normalizer, split = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = [word for text in TEXTS for word, _ in split.pre_tokenize_str(normalizer.normalize_str(text))]
+    letters = sorted(set("".join(words)))
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *special, *letters, *(f"##{it}" for it in letters), *words]
+    numbers = {piece: number for number, piece in enumerate(dict.fromkeys(known))}
+    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, split
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=words, special_tokens=kept))
+    tokenizer.add_special_tokens(known[: 5 + len(special)])
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
@@ -52,14 +61,21 @@ def word_piece(*special: str, words: int = 300) -> Tokenizer:
     return tokenizer
 
 
-def unigram(*special: str, words: int = 300) -> Tokenizer:
-    """Return a SentencePiece-like tokenizer (spaces as ▁), as SigLIP, PaliGemma, T5 and Llama 2 have."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
+def unigram(*special: str) -> Tokenizer:
+    """Return a SentencePiece-like tokenizer (spaces as ▁), as SigLIP, PaliGemma, T5 and Llama 2 have.
+
+    Its pieces are words and letters by how often they stand in TEXTS; listed, not learned, as those of `word_piece`.
+    """
+    split = pre_tokenizers.Metaspace()
+    words = Counter(word for text in TEXTS for word, _ in split.pre_tokenize_str(text))
+    letters = Counter("".join(words.elements()))
+    counted = {**dict(sorted(letters.items())), **words}
     kept = ["<pad>", "</s>", "<unk>", "<s>", *special]
-    trainer = trainers.UnigramTrainer(vocab_size=words, special_tokens=kept, unk_token="<unk>")
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    scored = [(piece, math.log(count / letters.total())) for piece, count in counted.items()]
+    tokenizer = Tokenizer(models.Unigram([*((name, 0.0) for name in kept), *scored], unk_id=kept.index("<unk>")))
+    tokenizer.pre_tokenizer = split
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(kept)
     return tokenizer
 
 
