@@ -1,7 +1,7 @@
 """`sightline models …`: what a profile names, whether it works here, fetching it. Imports nothing heavy by itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,8 @@ Names = Annotated[list[str] | None, typer.Argument(help="Models by name; all tha
 ProfileName = Annotated[
     str | None, typer.Option("--profile", help="A shipped profile or a file; default: SIGHTLINE_MODELS.")
 ]
+STATES = ("not pinned", "missing", "not fetched", "here")
+"""What may be said of a checkpoint's files, the worst first."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print nothing but JSON on stdout.")]
 
 
@@ -33,7 +35,7 @@ def list_models(profile: ProfileName = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    told = [(row["name"], _can(row), row["source"], row["licence"], row["state"]) for row in rows]
+    told = [(row["name"], _can(row), _sources(row), row["licence"], row["state"]) for row in rows]
     _print_table(("name", "can (* by default)", "source", "licence", "state"), told)
 
 
@@ -65,18 +67,20 @@ def pin(
     if target.resolve().is_relative_to(PROFILES.resolve()):
         raise InvalidRequest(f"{path.name} ships with Sightline and is not written to; give --out models.toml")
     revisions, failed = {}, []
-    for spec in _chosen(load_profile(str(path)), names):
+    for spec, part, checkpoint in _checkpoints(load_profile(str(path)), names):
         try:
-            found = revision_now(spec)
+            found = revision_now(checkpoint)
         except ModelUnavailable as error:
             failed.append(error.message)
             continue
         if found is not None:
-            revisions[spec.name] = found.revision
-            typer.echo(f"{spec.name}: {found.revision}" + (f" ({found.remark})" if found.remark else ""))
+            revisions[spec.name, part] = found.revision
+            remark = f" ({found.remark})" if found.remark else ""
+            typer.echo(f"{_label(spec, part)}: {found.revision}{remark}")
     if revisions:
         target.write_text(pinned(path.read_text("utf-8"), revisions), "utf-8")
-        typer.echo(f"{target}: {len(revisions)} models pinned; serve it with SIGHTLINE_MODELS={target}")
+        count = len({name for name, _ in revisions})
+        typer.echo(f"{target}: {count} models pinned; serve it with SIGHTLINE_MODELS={target}")
     _fail(failed)
 
 
@@ -122,11 +126,11 @@ def pull(names: Names = None, profile: ProfileName = None) -> None:
     from workers.hub import pull as fetch
 
     failed = []
-    for spec in _chosen(_registry(profile), names):
-        if not spec.hub_id:
+    for spec, part, checkpoint in _checkpoints(_registry(profile), names):
+        if not checkpoint.hub_id:
             continue
         try:
-            typer.echo(f"{spec.name}: {fetch(spec)}")
+            typer.echo(f"{_label(spec, part)}: {fetch(checkpoint)}")
         except ModelUnavailable as error:
             failed.append(error.message)
     _fail(failed)
@@ -150,21 +154,44 @@ def _chosen(registry: Registry, names: Sequence[str] | None) -> list[ModelSpec]:
     return [specs[name] for name in names] if names else [spec for spec in specs.values() if spec.enabled]
 
 
+def _checkpoints(registry: Registry, names: Sequence[str] | None) -> Iterator[tuple[ModelSpec, str, ModelSpec]]:
+    """Yield each checkpoint that the chosen models load: whose, the option that names it (or nothing), and itself."""
+    for spec in _chosen(registry, names):
+        for part, checkpoint in spec.checkpoints.items():
+            yield spec, part, checkpoint
+
+
+def _label(spec: ModelSpec, part: str) -> str:
+    return f"{spec.name} {part}" if part else spec.name
+
+
 def _row(registry: Registry, spec: ModelSpec) -> dict[str, Any]:
     kept = {"name", "family", "capabilities", "source", "revision", "licence", "licence_from", "reason", "memory_mb"}
     defaults = [capability.value for capability, name in registry.profile.defaults.items() if name == spec.name]
-    return {**spec.model_dump(mode="json", include=kept), "default_for": defaults, "state": _state(spec)}
+    parts = {name: part.source for name, part in spec.checkpoints.items() if name}
+    row = spec.model_dump(mode="json", include=kept)
+    return {**row, "parts": parts, "default_for": defaults, "state": _state(spec)}
 
 
 def _can(row: Mapping[str, Any]) -> str:
     return " ".join(f"{name}*" if name in row["default_for"] else name for name in row["capabilities"])
 
 
-def _state(spec: ModelSpec) -> str:
-    from workers.hub import fetched, is_pinned
+def _sources(row: Mapping[str, Any]) -> str:
+    return "\n".join([row["source"], *(f"{name}: {source}" for name, source in row["parts"].items())])
 
+
+def _state(spec: ModelSpec) -> str:
+    """Say whether a model's files are here: the worst of what is to be said of its checkpoints."""
     if not spec.enabled:
         return "off: an example"
+    found = {_state_of(checkpoint) for checkpoint in spec.checkpoints.values()}
+    return next(state for state in STATES if state in found)
+
+
+def _state_of(spec: ModelSpec) -> str:
+    from workers.hub import fetched, is_pinned
+
     if spec.hub_id and not is_pinned(spec):
         return "not pinned"
     try:

@@ -42,10 +42,14 @@ def with_option(profile: str, model: str, name: str, value: float) -> str:
     return tomlkit.dumps(document)
 
 
-def pinned(profile: str, revisions: Mapping[str, str]) -> str:
-    """Return a profile's text with these models' revisions in place of their own."""
+def pinned(profile: str, revisions: Mapping[tuple[str, str], str]) -> str:
+    """Return a profile's text with these revisions in place of its own.
+
+    They are by a model's name and that of one of its checkpoints, as `ModelSpec.checkpoints` has it.
+    """
     document = tomlkit.parse(profile)
-    for model in document["models"]:
-        if model["name"] in revisions:
-            model["revision"] = revisions[model["name"]]
+    rows = {row["name"]: row for row in document["models"]}
+    for (model, checkpoint), revision in revisions.items():
+        row = rows[model]
+        (row["options"][checkpoint] if checkpoint else row)["revision"] = revision
     return tomlkit.dumps(document)

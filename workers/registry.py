@@ -58,6 +58,20 @@ class ModelSpec(BaseModel):
         kind, _, rest = self.source.partition(":")
         return EMBEDDED / rest if kind == "embedded" else Path(self.source)
 
+    @property
+    def checkpoints(self) -> Mapping[str, "ModelSpec"]:
+        """All that loading it takes: itself under an empty name, and what options name, each under the option's.
+
+        Such an option is a table with a `source` and a `revision` of its own, as a detector is that another model
+        stands on.
+        """
+        tables = {name: told for name, told in self.options.items() if isinstance(told, Mapping) and "source" in told}
+        others = {
+            name: {"source": str(told["source"]), "revision": str(told.get("revision", "unpinned")), "options": {}}
+            for name, told in tables.items()
+        }
+        return {"": self, **{name: self.model_copy(update=told) for name, told in others.items()}}
+
 
 class Profile(BaseModel):
     """The models of an installation and the default for each capability."""

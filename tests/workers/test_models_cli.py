@@ -11,6 +11,7 @@ import pytest
 from tests.support.hub import COMMIT, Hub, hub
 from tests.support.system import ROOT
 from tests.workers.models.test_dual_encoder import TestClip as Clip
+from tests.workers.models.test_vqa_regions import TestVisualBert as VisualBert
 from workers.hub import digest
 
 pytestmark = [pytest.mark.service, pytest.mark.model]
@@ -99,6 +100,59 @@ def test_a_hub_model_is_pinned_pulled_and_checked_and_then_needs_no_hub(toy: Pat
     (toy_told,) = json.loads(checked.stdout)
     assert set(toy_told["answers"]) == {"classify", "embed"}
     assert toy_told["answers"]["embed"] == "a vector of 24"
+
+
+STANDING = """
+[[models]]
+name = "toy"
+family = "vqa_head"
+capabilities = ["ask"]
+source = "hub:toys/asked"
+revision = "unpinned"
+licence = "Apache-2.0"
+options = { region_count = 6, detector = { source = "hub:toys/seen", revision = "unpinned" } }  # it stands on it
+"""
+
+
+def test_a_detector_that_a_row_names_is_pinned_pulled_and_checked_with_it(tmp_path: Path) -> None:
+    # given a model that stands on another, both on a hub
+    asked, seen, profile = tmp_path / "asked", tmp_path / "seen", tmp_path / "models.toml"
+    VisualBert().build(asked)
+    VisualBert.detector(seen)
+    profile.write_text(STANDING)
+    with hub(asked=asked, seen=seen) as there:
+        told = {"there": there, "home": tmp_path / "home"}
+        # when they are pinned, then each has its commit, and the remark is where it was
+        pinned = models("pin", "--profile", profile, **told)
+        assert f"toy detector: {COMMIT}" in pinned.stdout
+        assert profile.read_text().count(COMMIT) == 2
+        assert "  # it stands on it" in profile.read_text()
+        # when they are pulled one after the other, then the model is here once both are
+        assert models("pull", "--profile", profile, **told).returncode == 0
+        assert _listed(profile, tmp_path / "home") == {"parts": {"detector": "hub:toys/seen"}, "state": "here"}
+    checked = models("check", "--profile", profile, "--json", HF_HOME=str(tmp_path / "home"))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_model_is_here_only_if_all_that_it_stands_on_is(tmp_path: Path) -> None:
+    asked, profile = tmp_path / "asked", tmp_path / "models.toml"
+    VisualBert().build(asked)
+    # given a model that is pinned and here, on a detector that is not pinned
+    profile.write_text(STANDING.replace("hub:toys/asked", str(asked)).replace("unpinned", digest(asked), 1))
+    assert _listed(profile, tmp_path)["state"] == "not pinned"
+    # when the detector is pinned, and nobody fetched it
+    profile.write_text(profile.read_text().replace('"unpinned"', f'"{COMMIT}"'))
+    assert _listed(profile, tmp_path)["state"] == "not fetched"
+    # then the hub is asked for it, and told of
+    with hub(asked=asked) as there:
+        pulled = models("pull", "--profile", profile, there=there, home=tmp_path / "home")
+    assert pulled.returncode == 1
+    assert "the hub cannot be reached for toys/seen" in pulled.stderr
+
+
+def _listed(profile: Path, home: Path) -> dict[str, object]:
+    (row,) = json.loads(models("list", "--profile", profile, "--json", HF_HOME=str(home)).stdout)
+    return {name: row[name] for name in ("parts", "state")}
 
 
 def test_a_file_that_comes_damaged_is_found(toy: Path, tmp_path: Path) -> None:

@@ -14,6 +14,14 @@ from domain.vision import Capability
 from workers.registry import ModelSpec
 
 
+class Part(Value):
+    """Another checkpoint that a model stands on; `ModelSpec.checkpoints` gives it as a row of its own."""
+
+    source: str = Field(min_length=1)
+    """as a row's"""
+    revision: str = "unpinned"
+
+
 class Options(Value):
     """The options of every model that computes here; those of a family inherit it."""
 

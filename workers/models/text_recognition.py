@@ -34,7 +34,7 @@ from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Polygon
 from domain.vision import Capability, TextRegion
 from workers.modelling.checkpoint import Checkpoint, Place, finite, folder, one_picture, place, pretrained, processor
-from workers.modelling.options import Tempered, options
+from workers.modelling.options import Part, Tempered, options
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
@@ -50,8 +50,7 @@ Corners = npt.NDArray[np.float64]
 class Options(Tempered):
     """The options of a row; see `load`."""
 
-    detector: str | None = None
-    detector_revision: str = ""
+    detector: Part | None = None
     threshold: float = Field(default=0.3, ge=0, le=1)
     box_threshold: float = Field(default=0.6, ge=0, le=1)
     unclip_ratio: float = Field(default=1.5, gt=0)
@@ -61,7 +60,7 @@ class Options(Tempered):
 def load(spec: ModelSpec) -> "TextRecogniser":
     """Load a recogniser, and the detector that the profile names.
 
-    Options: `detector` and `detector_revision` (source and revision of a PP-OCR detector), `threshold` (of its map,
+    Options: `detector` (a table with the `source` and the `revision` of a PP-OCR detector), `threshold` (of its map,
     default 0.3), `box_threshold` (of a line's mean, default 0.6), `unclip_ratio` (by how much lines are widened,
     default 1.5), `max_new_tokens` (of TrOCR, for a line, default 128), `temperature` (of the confidences, from a
     calibration), `threads`. Raises ModelUnavailable.
@@ -69,7 +68,7 @@ def load(spec: ModelSpec) -> "TextRecogniser":
     told = options(spec, Options, {Capability.READ})
     path, at = folder(spec), place(spec)
     recogniser = _recogniser(spec, path, at, told)
-    detector = None if told.detector is None else _Detector(spec, at, told.detector, told)
+    detector = None if told.detector is None else _Detector(spec.checkpoints["detector"], at, told)
     return TextRecogniser(spec, at, recogniser, detector)
 
 
@@ -243,8 +242,8 @@ class _Unwanted(StoppingCriteria):  # type: ignore[misc]  # transformers has no 
 class _Detector:
     """A detector of PP-OCR: a map of how likely each pixel is text, and boxes around what is (Liao et al. 2020)."""
 
-    def __init__(self, spec: ModelSpec, at: Place, source: str, told: Options) -> None:
-        path = folder(spec.model_copy(update={"source": source, "revision": told.detector_revision}))
+    def __init__(self, spec: ModelSpec, at: Place, told: Options) -> None:
+        path = folder(spec)
         kind = processor(AutoConfig, path).model_type
         if not (kind.startswith("pp_ocr") and kind.endswith("_det")):
             raise ModelUnavailable(f"model {spec.name!r}: the detector is a {kind!r}, and no detector of PP-OCR")

@@ -39,7 +39,7 @@ from transformers import (
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Answer, Capability, Label
 from workers.modelling.checkpoint import Checkpoint, Place, finite, folder, one_picture, place, pretrained, processor
-from workers.modelling.options import Tempered, options
+from workers.modelling.options import Part, Tempered, options
 from workers.modelling.regions import Regions
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
@@ -58,8 +58,7 @@ class HeadOptions(Tempered):
 class RegionOptions(HeadOptions):
     """The options of a row of VisualBERT or LXMERT."""
 
-    detector: str = Field(min_length=1)
-    detector_revision: str = Field(min_length=1)
+    detector: Part
     regions: Literal["queries", "pooled"] = "queries"
     region_count: int = Field(default=36, ge=1)
 
@@ -75,8 +74,8 @@ def load(spec: ModelSpec) -> "Asked":
 
     Options: `top` (how many answers are told, default 5), `temperature` (of the scores, from a calibration), `answers`
     (a JSON list in the checkpoint's folder: the head's answers, where its configuration does not name them),
-    `max_new_tokens` (of BLIP, default 128), `threads`. VisualBERT and LXMERT need `detector` and `detector_revision`
-    (the source and the revision of a DETR, RT-DETR or the like) and take `regions` (`queries`, the default, or
+    `max_new_tokens` (of BLIP, default 128), `threads`. VisualBERT and LXMERT need `detector` (a table
+    with the `source` and the `revision` of a DETR, RT-DETR or the like) and take `regions` (`queries`, the default, or
     `pooled`) and `region_count` (default 36). Raises ModelUnavailable.
     """
     path, at = folder(spec), place(spec)
@@ -237,8 +236,7 @@ class _OfRegions(_Head):
     def _of_pictures(self, path: Path) -> Any:  # noqa: ANN401
         """Load the detector, and return what prepares its pictures. Raises ModelUnavailable where it does not suit."""
         told = self._options
-        pinned = {"source": told.detector, "revision": told.detector_revision}
-        found = folder(self.spec.model_copy(update=pinned))
+        found = folder(self.spec.checkpoints["detector"])
         images, network = processor(AutoImageProcessor, found), pretrained(AutoModelForObjectDetection, found, self.at)
         even = _values(images, np.zeros((64, 64, 3), dtype=np.uint8)).to(self.at.device, self.at.dtype)
         self._regions = Regions(network, told.regions, told.region_count)

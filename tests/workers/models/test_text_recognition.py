@@ -224,7 +224,8 @@ class DetectorContract(TextRecognitionContract):
         folder, detector = tmp_path_factory.mktemp(cls.__name__), tmp_path_factory.mktemp("detector")
         cls().build(folder)
         save_detector(detector)
-        pinned = {"detector": str(detector), "detector_revision": spec_of(detector, "x", cls.capabilities).revision}
+        found = spec_of(detector, "x", cls.capabilities)
+        pinned = {"detector": {"source": found.source, "revision": found.revision}}
         return spec_of(folder, cls.family, cls.capabilities, options={"threads": 1, **pinned, **cls.options})
 
     def test_several_lines_are_found(self, model: Model) -> None:
@@ -283,12 +284,12 @@ class DetectorContract(TextRecognitionContract):
         assert sum(rows) == LINES_AT_ONCE < len(lines)
 
     def test_a_detector_is_pinned(self, spec: ModelSpec) -> None:
-        options = {**spec.options, "detector_revision": ""}
+        options = {**spec.options, "detector": {"source": spec.options["detector"]["source"]}}
         with pytest.raises(ModelUnavailable, match="pins nothing"):
             family.load(spec.model_copy(update={"options": options}))
 
     def test_another_kind_of_detector_is_refused(self, spec: ModelSpec) -> None:
-        options = {**spec.options, "detector": str(spec.path), "detector_revision": spec.revision}
+        options = {**spec.options, "detector": {"source": spec.source, "revision": spec.revision}}
         with pytest.raises(ModelUnavailable, match="no detector of PP-OCR"):
             family.load(spec.model_copy(update={"options": options}))
 

@@ -47,7 +47,7 @@ class RegionContract(HeadContract):
         folder, found = tmp_path_factory.mktemp(cls.__name__), tmp_path_factory.mktemp("detector")
         cls().build(folder)
         cls.detector(found)
-        told = {"detector": str(found), "detector_revision": revision(found), "region_count": 6}
+        told = {"detector": {"source": str(found), "revision": revision(found)}, "region_count": 6}
         return spec_of(folder, cls.family, cls.capabilities, options={"threads": 1, **told, **cls.options})
 
     def test_regions_lie_inside_the_picture_and_are_as_many_as_asked_for(self, model: Model) -> None:
@@ -61,14 +61,14 @@ class RegionContract(HeadContract):
         assert len(features[0].unique(dim=0)) > 1
 
     def test_a_detector_is_needed(self, spec: ModelSpec) -> None:
-        with pytest.raises(ModelUnavailable, match="detector: Field required; detector_revision: Field required"):
+        with pytest.raises(ModelUnavailable, match="detector: Field required"):
             family.load(spec.model_copy(update={"options": {"threads": 1}}))
 
     def test_a_detector_is_pinned(self, spec: ModelSpec) -> None:
+        other = {**spec.options["detector"], "revision": f"sha256:{'0' * 64}"}
+
         with pytest.raises(ModelUnavailable, match="not the pinned"):
-            family.load(
-                spec.model_copy(update={"options": {**spec.options, "detector_revision": "sha256:" + "0" * 64}})
-            )
+            family.load(spec.model_copy(update={"options": {**spec.options, "detector": other}}))
 
     def test_another_kind_of_regions_is_refused(self, spec: ModelSpec) -> None:
         with pytest.raises(ModelUnavailable, match="regions: Input should be"):
