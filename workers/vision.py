@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -192,17 +193,21 @@ class JobVision:
     def _wait(self, answer: Future[T], withdraw: Callable[[], None]) -> T:
         """Wait for an answer; where the job is stopped meanwhile, say so and wait on for whatever comes of it."""
         reason = None
-        while True:
-            try:
-                return answer.result(timeout=LOOK_EVERY_S)
-            except NotYet:
-                if answer.done():
-                    raise  # it is the answer itself: a far model's own time-out
-                reason = self.stopped()
-                if reason is not None:
-                    withdraw()
-            except CancelledError:
-                raise RunStopped(reason or "fenced") from None
+        while not _settled(answer, LOOK_EVERY_S):
+            reason = self.stopped()
+            if reason is not None:
+                withdraw()
+        try:
+            return answer.result()
+        except CancelledError:
+            raise RunStopped(reason or "fenced") from None
+
+
+def _settled(answer: Future[Any], within_s: float) -> bool:
+    """Wait a while for an answer; say whether it is there. Its own error, a far model's time-out even, is one."""
+    with suppress(NotYet, CancelledError):
+        answer.exception(within_s)
+    return answer.done()
 
 
 def _record(

@@ -173,6 +173,7 @@ def test_a_machines_clock_that_jumps_an_hour_ahead_costs_running_jobs_a_run_and_
         # then the worker is fenced, takes a new lease, and all end
         recovery(one.wait_for_the_end(LEASE_S + GRACE_S + 2 * 4))
         assert one.states() == {"succeeded": 28}
+        assert [line for line in one.logs().splitlines() if "a run failed" in line] == []
         assert set(column(one, "attempts")) == {0}
         invariant(one, submitted)
 

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -141,6 +141,40 @@ def test_a_far_models_error_is_the_jobs(room: Room) -> None:
     with pytest.raises(ModelUnavailable, match="it is away"):
         room.ask("far")
     assert room.residency.device.census.waiting == 0
+
+
+class Late(Future[Any]):
+    """An answer that comes in the very moment in which somebody gives up waiting for it."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self._late(timeout, super().result)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        return self._late(timeout, super().exception)  # type: ignore[no-any-return]
+
+    def _late(self, timeout: float | None, look: Callable[[float | None], Any]) -> Any:
+        try:
+            return look(timeout)
+        except TimeoutError:
+            if not self.done():
+                self.set_result(Answer(text="late"))
+            raise
+
+
+def test_an_answer_that_comes_just_after_a_pause_is_no_time_out(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.far, "submit", lambda prepared: Late())
+    told, _ = room.ask("far")
+    assert told.text == "late"
+
+
+def test_a_far_models_own_time_out_is_an_error_of_the_job(room: Room) -> None:
+    def fail() -> None:
+        room.asked(1)
+        room.far.sent[0][1].set_exception(TimeoutError("far"))
+
+    threading.Thread(target=fail).start()
+    with pytest.raises(TimeoutError, match="far"):
+        room.ask("far")
 
 
 def test_a_job_that_is_stopped_tells_the_far_model_so(room: Room) -> None:
