@@ -1,151 +1,231 @@
-"""Fitting a temperature to a model's scores from labelled pictures (Guo et al. 2017: calibration of modern networks).
+"""Fitting a temperature to a model's scores from a labelled set (Guo et al. 2017: calibration of modern networks).
 
-Logits divided by a temperature keep their order: what is likeliest stays so, and only how sure it is changes.
+Logits divided by a temperature keep their order: what is likeliest stays so, and only how sure it is changes. How well
+it does is measured on pictures that it was not fitted to, with the model running at that temperature.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from domain.errors import InvalidRequest
 from domain.images import ImageLimits
-from domain.vision import Answer, Capability, Label
-from workers.imaging.decode import decode
-from workers.models.family import Ask, Model, ScoreKind, Told
+from domain.vision import Capability
+from workers.judging import Asked, Boxes, Judgement, Labels, Look, Questions
+from workers.labelled import SPLIT, LabelledPicture, LabelledQuestion, halves, read_lines
+from workers.models import family
+from workers.registry import ModelSpec
+from workers.training.coco import read as read_boxes
 
 COLDEST, HOTTEST = 0.05, 20.0
-STEPS = 60
+ROUNDS = 6
+"""So often at most the model runs over the set: once as it is, and again until its temperature stays."""
+SETTLED = 0.02
+"""A temperature that would change by less than this share is left as it is."""
 BINS = 15
 """Of the calibration error, as in the paper."""
 LEAST = 1e-7
 """Scores nearer to 0 or 1 count as this far from them, so that one sure mistake does not decide all."""
-FEWEST = 10
-"""Fewer labelled pictures than this say nothing."""
+ABSENT = -1e9
+"""The logit of a score that an answer does not have: finite, so that it has a gradient of 0."""
+FEWEST_ANSWERS = 10
+"""Of each half."""
 
-Scores = npt.NDArray[np.float64]
-"""Pictures × labels, in [0, 1]."""
 
+@dataclass(frozen=True)
+class Measured:
+    """How well scores say how often the model is right."""
 
-class Labelled(BaseModel):
-    """A line of the labelled set: a picture, beside the file or by its whole path, and what is on it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image: Path
-    label: str = Field(min_length=1)
+    nll: float
+    """mean negative log-likelihood of what is right"""
+    error: float
+    """expected calibration error over 15 bins"""
+    right: float
+    """share of the answers that are right"""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A temperature, and what it changes on the pictures that it was fitted to."""
+    """A temperature, and what it changes on the held-out half, before and with it."""
 
     temperature: float
+    capability: str
+    split: str
     pictures: int
+    fitted_on: int
+    """answers: of pictures, questions or boxes"""
+    held_out: int
     accuracy: float
     nll: tuple[float, float]
-    """mean negative log-likelihood of the right label, before and with it"""
     error: tuple[float, float]
-    """expected calibration error over 15 bins, before and with it"""
 
 
-def calibrate(model: Model, file: Path, limits: ImageLimits, advance: Callable[[], None] = lambda: None) -> Fitted:
-    """Let a model judge labelled pictures, and fit the temperature under which its scores are likeliest.
+def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Callable[[], None] = lambda: None) -> Fitted:
+    """Fit the temperature of a row of a profile from a labelled set; `advance` is called after each picture.
 
-    `file` has a line of JSON for each picture: `{"image": "a.jpg", "label": "a cat"}`; the labels of all lines are what
-    each picture is compared with. The model must run with the temperature 1. Raises InvalidRequest on a malformed line,
-    fewer than ten pictures or a single label.
+    `source` is a file with a JSON object in each line, or a data set's folder (COCO):
+
+    - `{"image": "a.jpg", "label": "a cat"}`: classified among the labels of all lines.
+    - `{"image": "a.jpg", "question": "Is it shut?", "options": ["yes", "no"], "answer": "no"}`: asked.
+    - `annotations.json` and `images/`: detected, or grounded by the names of the classes.
+
+    Raises InvalidRequest where the set is malformed, too small, speaks of what the model does not know, or where no
+    temperature can be told from it, with what to do.
     """
-    lines = list(_read(file))
-    labels = tuple(sorted({line.label for line in lines}))
-    if len(lines) < FEWEST or len(labels) < 2:
-        raise InvalidRequest(f"{file}: {len(lines)} pictures of {len(labels)} labels; {FEWEST} of 2 are the fewest")
-    rows = []
-    for line in lines:
-        pixels = decode(line.image.read_bytes(), limits, line.image.name).pixels
-        ask = Ask(Capability.CLASSIFY, (pixels,), {"labels": labels})
-        rows.append(_by_label(model.run([model.prepare(ask)])[0], labels))
-        advance()
-    truth = np.array([labels.index(line.label) for line in lines])
-    return fit(np.array(rows), truth, alone=model.scores is ScoreKind.SIGMOID)
-
-
-def fit(scores: Scores, truth: npt.NDArray[np.int64], *, alone: bool) -> Fitted:
-    """Fit a temperature to scores (pictures × labels) and the index of each picture's right label.
-
-    `alone` says that each label was judged by itself (sigmoid) and not against the others (softmax).
-    """
-    kept = np.clip(scores, LEAST, 1 - LEAST)
-    logits = np.log(kept / (1 - kept)) if alone else np.log(kept)
-
-    def told(temperature: float) -> Scores:
-        warm = logits / temperature
-        if alone:
-            return np.asarray(1 / (1 + np.exp(-warm)))
-        shares = np.exp(warm - warm.max(axis=1, keepdims=True))
-        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
-
-    def loss(temperature: float) -> float:
-        return _nll(told(temperature), truth, alone=alone)
-
-    best = _least(loss, math.log(COLDEST), math.log(HOTTEST))
-    right = scores.argmax(axis=1) == truth
+    asked = _asked(spec, source)
+    fitting, held_out = halves(asked.pictures, source)
+    temperature, before, after = 1.0, None, None
+    for _ in range(ROUNDS):
+        shares, judged = _judged(spec, asked, temperature, Look(limits, advance))
+        seen, unseen = ([one for one in judged if one.picture in half] for half in (fitting, held_out))
+        _check(source, seen, unseen, shares=shares)
+        after = measure(unseen, shares=shares)
+        before = before or after
+        step = fit(seen, shares=shares)
+        if abs(math.log(step)) < SETTLED:
+            break
+        temperature = _bounded(source, round(temperature * step, 4))
+    else:
+        raise InvalidRequest(
+            f"{spec.name}: no temperature settled within {ROUNDS} rounds, the last was {temperature:g}; "
+            f"add labelled pictures, or see that the family {spec.family!r} takes a temperature at all"
+        )
     return Fitted(
-        temperature=round(best, 4),
-        pictures=len(truth),
-        accuracy=round(float(right.mean()), 4),
-        nll=(round(loss(1.0), 4), round(loss(best), 4)),
-        error=(round(_error(told(1.0), right), 4), round(_error(told(best), right), 4)),
+        temperature=temperature,
+        capability=asked.capability.value,
+        split=SPLIT,
+        pictures=len(fitting) + len(held_out),
+        fitted_on=len(seen),
+        held_out=len(unseen),
+        accuracy=round(after.right, 4),
+        nll=(round(before.nll, 4), round(after.nll, 4)),
+        error=(round(before.error, 4), round(after.error, 4)),
     )
 
 
-def _read(file: Path) -> Iterator[Labelled]:
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
-        if line.strip():
-            try:
-                labelled = Labelled.model_validate(json.loads(line))
-            except (ValueError, ValidationError) as error:
-                raise InvalidRequest(f"{file}, line {number}: {error}") from error
-            yield labelled.model_copy(update={"image": file.parent / labelled.image})
+def fit(judged: Sequence[Judgement], *, shares: bool) -> float:
+    """Return the temperature that makes what was right likeliest, by L-BFGS over its logarithm.
+
+    `shares` says that the scores of an answer share out 1 (softmax) and are not each by itself (sigmoid). It stays
+    within 0.025 and 40: where nothing bounds it, it is one of these.
+    """
+    logits, right = _logits(judged, shares=shares)
+    log = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([log], max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-9)
+
+    def warm() -> torch.Tensor:
+        return log.clamp(math.log(COLDEST / 2), math.log(HOTTEST * 2)).exp()
+
+    def loss() -> float:
+        solver.zero_grad()
+        told = _nll(logits / warm(), right, shares=shares)
+        told.backward()  # type: ignore[no-untyped-call]
+        return float(told.detach())
+
+    with torch.enable_grad():
+        solver.step(loss)  # type: ignore[no-untyped-call]
+    return float(warm().detach())
 
 
-def _by_label(answer: object, labels: Sequence[str]) -> list[float]:
-    value = answer.value if isinstance(answer, Told) else answer
-    found: tuple[Label, ...] = value.options if isinstance(value, Answer) else value  # type: ignore[assignment]
-    scores = {label.name: label.score for label in found}
-    return [scores[label] for label in labels]
+def measure(judged: Sequence[Judgement], *, shares: bool) -> Measured:
+    """Say how well scores tell how often the model is right."""
+    logits, right = _logits(judged, shares=shares)
+    sure, hit = _sure(judged, shares=shares)
+    bins = (sure * BINS).long().clamp(max=BINS - 1)
+    gaps = [
+        abs(hit[bins == one].mean() - sure[bins == one].mean()) * (bins == one).double().mean()
+        for one in range(BINS)
+        if (bins == one).any()
+    ]
+    return Measured(float(_nll(logits, right, shares=shares)), float(sum(gaps)), float(hit.mean()))
 
 
-def _nll(scores: Scores, truth: npt.NDArray[np.int64], *, alone: bool) -> float:
-    rows = np.arange(len(truth))
-    kept = np.clip(scores, LEAST, 1 - LEAST)
-    if not alone:
-        return float(-np.log(kept[rows, truth]).mean())
-    right = np.zeros_like(kept, dtype=bool)
-    right[rows, truth] = True
-    return float(-np.log(np.where(right, kept, 1 - kept)).mean())
+def _asked(spec: ModelSpec, source: Path) -> Asked:
+    """Read the set. Raises InvalidRequest where the model cannot do what it asks."""
+    asked: Asked
+    if source.is_dir():
+        capability = Capability.GROUND if Capability.DETECT not in spec.capabilities else Capability.DETECT
+        asked = Boxes(source, read_boxes(source), capability)
+    else:
+        lines = read_lines(source).lines
+        pictures = [line for line in lines if isinstance(line, LabelledPicture)]
+        questions = [line for line in lines if isinstance(line, LabelledQuestion)]
+        asked = Questions(source, questions) if questions else Labels(source, pictures)
+    if asked.capability not in spec.capabilities:
+        raise InvalidRequest(
+            f"{spec.name} cannot {asked.capability}, which {source} asks for; it can {', '.join(spec.capabilities)}"
+        )
+    return asked
 
 
-def _error(scores: Scores, right: npt.NDArray[np.bool_]) -> float:
-    """Return the expected calibration error: how far confidence and accuracy differ, over bins of confidence."""
-    sure = scores.max(axis=1)
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = (abs(right[bins == one].mean() - sure[bins == one].mean()) * (bins == one).mean() for one in np.unique(bins))
-    return float(sum(gaps))
+def _judged(spec: ModelSpec, asked: Asked, temperature: float, look: Look) -> tuple[bool, list[Judgement]]:
+    model = family.load(spec.model_copy(update={"options": {**spec.options, "temperature": temperature}}))
+    try:
+        return asked.shares(model), list(asked.judged(model, temperature, look))
+    finally:
+        model.close()
 
 
-def _least(loss: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function with one valley is least, by golden section over the temperature's logarithm."""
-    golden = (math.sqrt(5) - 1) / 2
-    for _ in range(STEPS):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(math.exp(left)) < loss(math.exp(right)):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+def _check(source: Path, seen: Sequence[Judgement], unseen: Sequence[Judgement], *, shares: bool) -> None:
+    """Raise InvalidRequest where too little was answered, or where all of it was right or wrong."""
+    if min(len(seen), len(unseen)) < FEWEST_ANSWERS:
+        raise InvalidRequest(
+            f"{source}: the model gave {len(seen)} answers to fit to and {len(unseen)} to hold out; the fewest are "
+            f"{FEWEST_ANSWERS} of each: add labelled pictures"
+        )
+    _, hit = _sure(seen, shares=shares)
+    if hit.all():
+        raise InvalidRequest(
+            f"{source}: each of {len(seen)} answers is right, so that nothing bounds how sure to be; add pictures that "
+            f"the model finds hard"
+        )
+    if not hit.any():
+        raise InvalidRequest(
+            f"{source}: each of {len(seen)} answers is wrong; see that labels mean what the model means by them, or "
+            f"take another model"
+        )
+
+
+def _bounded(source: Path, temperature: float) -> float:
+    if not COLDEST <= temperature <= HOTTEST:
+        raise InvalidRequest(
+            f"{source}: no temperature from {COLDEST} to {HOTTEST:g} fits: the scores say nothing of what is right, or "
+            f"part it perfectly; check the labels, add more, or leave the model uncalibrated"
+        )
+    return temperature
+
+
+def _logits(judged: Sequence[Judgement], *, shares: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return answers × scores logits and which are right. Where answers have fewer scores, the rest is as if never."""
+    if not shares:
+        flat = torch.tensor([score for one in judged for score in one.scores], dtype=torch.float64)
+        return flat.clamp(LEAST, 1 - LEAST).logit()[:, None], torch.tensor(
+            [[hit] for one in judged for hit in one.right]
+        )
+    width = max(len(one.scores) for one in judged)
+    logits = torch.full((len(judged), width), ABSENT, dtype=torch.float64)
+    right = torch.zeros((len(judged), width), dtype=torch.bool)
+    for row, one in enumerate(judged):
+        logits[row, : len(one.scores)] = torch.tensor(one.scores, dtype=torch.float64).clamp(min=LEAST).log()
+        right[row, : len(one.right)] = torch.tensor(one.right)
+    return logits, right
+
+
+def _nll(logits: torch.Tensor, right: torch.Tensor, *, shares: bool) -> torch.Tensor:
+    if shares:
+        return -log_softmax(logits, dim=1)[right].mean()
+    return binary_cross_entropy_with_logits(logits, right.double())
+
+
+def _sure(judged: Sequence[Judgement], *, shares: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how sure the model is, and whether it is right: of its choice in each answer, or of every score."""
+    if shares:
+        chosen = [max(zip(one.scores, one.right, strict=True)) for one in judged]
+    else:
+        chosen = [pair for one in judged for pair in zip(one.scores, one.right, strict=True)]
+    sure, right = zip(*chosen, strict=True)
+    return torch.tensor(sure, dtype=torch.float64), torch.tensor(right).double()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from domain.errors import InvalidRequest, ModelUnavailable, SightlineError
-from domain.vision import Capability
 from storage.settings import load_settings
 from workers.registry import PROFILES, ModelSpec, Registry, load_profile
 
@@ -86,33 +85,36 @@ def pin(
 
 @app.command()
 def calibrate(
-    name: Annotated[str, typer.Argument(help="A model that classifies.")],
-    labelled: Annotated[Path, typer.Argument(help='Lines of {"image": "a.jpg", "label": "a cat"}.', exists=True)],
+    name: Annotated[str, typer.Argument(help="A model that classifies, answers by options, detects or grounds.")],
+    labelled: Annotated[
+        Path, typer.Argument(help="A file of labelled lines, or a data set's folder (COCO).", exists=True)
+    ],
     profile: ProfileName = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the profile with the temperature.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the temperature under which a model's scores say how often it is right, from labelled pictures."""
+    """Fit the temperature under which a model's scores say how often it is right, and measure it on a held-out half.
+
+    Lines to classify: {"image": "a.jpg", "label": "a cat"}. To ask: {"image": "a.jpg", "question": "Is it shut?",
+    "options": ["yes", "no"], "answer": "no"}. To detect or ground: a folder with annotations.json and images/.
+    """
     from workers.calibrating import calibrate as fit
-    from workers.models import family
     from workers.pinning import with_option
 
     path = _path(profile)
     (spec,) = _chosen(load_profile(str(path)), [name])
-    if Capability.CLASSIFY not in spec.capabilities:
-        raise InvalidRequest(f"{name} does not classify; only such scores are calibrated")
-    model = family.load(spec.model_copy(update={"options": {**spec.options, "temperature": 1.0}}))
-    fitted = fit(model, labelled, load_settings().image_limits)
-    model.close()
+    fitted = fit(spec, labelled, load_settings().image_limits)
     if out is not None:
         out.write_text(with_option(path.read_text("utf-8"), name, "temperature", fitted.temperature), "utf-8")
     if as_json:
         typer.echo(json.dumps(asdict(fitted), indent=2))
         return
-    typer.echo(
-        f"{name}: temperature {fitted.temperature:g}, from {fitted.pictures} pictures, {fitted.accuracy:.1%} right"
+    typer.echo(f"{name}: temperature {fitted.temperature:g} to {fitted.capability}")
+    typer.echo(f"fitted on {fitted.fitted_on} answers, measured on {fitted.held_out}; split {fitted.split}")
+    _print_table(
+        (f"held out, {fitted.accuracy:.1%} right", "before", "with it"),
+        [("negative log-likelihood", *fitted.nll), ("calibration error", *fitted.error)],
     )
-    typer.echo(f"calibration error {fitted.error[0]:.3f} before, {fitted.error[1]:.3f} with it")
     typer.echo(
         f"written to {out}"
         if out

@@ -1,6 +1,8 @@
-"""A temperature is found again where it is known, and changes no order."""
+"""A temperature is found again where it is known, holds on pictures it was not fitted to, and changes no order."""
 
 import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,67 +10,358 @@ import pytest
 from PIL import Image
 
 from domain.errors import InvalidRequest
+from domain.geometry import Box
+from domain.images import ImageLimits
+from domain.vision import Capability
 from tests.workers.models.contract import coloured
 from tests.workers.models.test_dual_encoder import TestClip as Clip
+from tests.workers.models.test_grounding import TestGroundingDino as Dino
+from tests.workers.models.test_vqa_head import TestVilt as Vilt
+from tests.workers.models.toys import spec_of
 from tests.workers.test_models_cli import models, written
-from workers.calibrating import fit
+from workers.calibrating import calibrate, fit, measure
+from workers.judging import Judgement, matched
+from workers.modelling.temperature import tempered
+from workers.models import family
+from workers.models.family import Ask, Told
+from workers.registry import ModelSpec, load_profile
+from workers.training.coco import write_drawn
+from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, draw
+
+LIMITS = ImageLimits()
 
 
-def drawn(temperature: float, *, alone: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores of a model that is as sure as its logits say times the temperature, and what was right."""
-    random = np.random.default_rng(seed)
-    logits = random.normal(0, 2, (6_000, 4))
-    if alone:
-        true = 1 / (1 + np.exp(-logits[:, :1]))
-        right = (random.random((6_000, 1)) >= true).astype(int)[:, 0]  # label 0 with its probability, else another
-        pair = np.concatenate([logits[:, :1], -logits[:, :1]], axis=1)
-        return 1 / (1 + np.exp(-pair * temperature)), right
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    right = np.array([random.choice(4, p=row) for row in shares])
-    sharper = np.exp(logits * temperature)
-    return sharper / sharper.sum(axis=1, keepdims=True), right
+def drawn(temperature: float, *, shares: bool, seed: int = 0) -> list[Judgement]:
+    """Return what a model says that is as sure as the truth's logits times a temperature."""
+    random, told = np.random.default_rng(seed), []
+    for number in range(6_000):
+        logits = random.normal(0, 2, random.integers(2, 5) if shares else 1)
+        if shares:
+            truth = random.choice(len(logits), p=np.exp(logits) / np.exp(logits).sum())
+            scores, right = np.exp(logits * temperature), np.arange(len(logits)) == truth
+            scores = scores / scores.sum()
+        else:
+            scores, right = 1 / (1 + np.exp(-logits * temperature)), random.random(1) < 1 / (1 + np.exp(-logits))
+        told.append(Judgement(str(number), tuple(scores.tolist()), tuple(right.tolist())))
+    return told
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["softmax", "sigmoid"])
+@pytest.mark.parametrize("shares", [True, False], ids=["softmax", "sigmoid"])
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_a_known_temperature_is_found_again(temperature: float, alone: bool) -> None:
-    scores, truth = drawn(temperature, alone=alone)
-    fitted = fit(scores, truth, alone=alone)
-    assert fitted.temperature == pytest.approx(temperature, rel=0.1)
-    assert fitted.nll[1] <= fitted.nll[0]
-    assert fitted.error[1] < 0.03
+def test_a_known_temperature_is_found_again(temperature: float, shares: bool) -> None:
+    judged = drawn(temperature, shares=shares)
+    assert fit(judged, shares=shares) == pytest.approx(temperature, rel=0.05)
     if temperature == 3.0:
-        assert fitted.error[0] > 0.1, "it was far too sure"
+        before, after = measure(judged, shares=shares), measure(drawn(1.0, shares=shares), shares=shares)
+        assert before.error > 0.1, "it was far too sure"
+        assert after.error < 0.02
+        assert after.nll < before.nll
+
+
+def test_the_likelihood_and_the_error_are_those_of_the_definition() -> None:
+    # given four sure answers, three right, and one that is right half-heartedly
+    judged = [Judgement("a", (0.9, 0.1), (hit, not hit)) for hit in (True, True, True, False)]
+    judged.append(Judgement("b", (0.6, 0.4), (True, False)))
+    # when they are measured
+    told = measure(judged, shares=True)
+    # then by hand: 4/5 of |3/4 - 0.9| and 1/5 of |1 - 0.6|
+    assert told.nll == pytest.approx(-(3 * math.log(0.9) + math.log(0.1) + math.log(0.6)) / 5)
+    assert told.error == pytest.approx(0.8 * 0.15 + 0.2 * 0.4)
+    assert told.right == 0.8
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_a_tempered_score_is_the_sigmoid_of_the_logit_over_the_temperature(temperature: float) -> None:
+    for logit in (-6.0, -1.0, 0.0, 3.0):
+        score = 1 / (1 + math.exp(-logit))
+        assert tempered(score, temperature) == pytest.approx(1 / (1 + math.exp(-logit / temperature)))
+        assert tempered(tempered(score, temperature), 1 / temperature) == pytest.approx(score)
+    assert (tempered(0.0, temperature), tempered(1.0, temperature)) == (0.0, 1.0)
+    assert (tempered(0.5, 1e-5), tempered(0.4, 1e-5), tempered(0.4, 1e5)) == (0.5, 0.0, pytest.approx(0.5, abs=1e-5))
+
+
+def test_a_box_is_right_once_and_only_on_its_own_class() -> None:
+    def box(x: float) -> Box:
+        return Box(x0=x, y0=0, x1=x + 10, y1=10)
+
+    found = [("pit", 0.4, box(1)), ("pit", 0.9, box(2)), ("crack", 0.8, box(50)), ("pit", 0.7, box(56))]
+    truth = [("pit", box(0)), ("pit", box(50))]
+    assert list(matched(found, truth)) == [(0.9, True), (0.8, False), (0.7, False), (0.4, False)]
+
+
+# The command, on models that answer.
+
+
+def pictures(folder: Path, count: int) -> list[str]:
+    for seed in range(count):
+        Image.fromarray(coloured(40, 40, seed)).save(folder / f"{seed}.png")
+    return [f"{seed}.png" for seed in range(count)]
+
+
+def lines(file: Path, told: Sequence[dict[str, object]]) -> Path:
+    file.write_text("\n".join(json.dumps(line) for line in told))
+    return file
+
+
+def labelled_by(spec: ModelSpec, folder: Path, count: int, labels: tuple[str, str], sure: float) -> Path:
+    """Label pictures by chance, with the model's own odds to the power of 1 / `sure`: it is too sure by that."""
+    model, random, told = family.load(spec), np.random.default_rng(3), []
+    for name in pictures(folder, count):
+        pixels = np.array(Image.open(folder / name))
+        (answer,) = model.run([model.prepare(Ask(Capability.CLASSIFY, (pixels,), {"labels": labels}))])
+        scores = {one.name: one.score for one in (answer.value if isinstance(answer, Told) else answer)}
+        weights = np.array([scores[label] for label in labels]) ** (1 / sure)
+        told.append({"image": name, "label": str(random.choice(labels, p=weights / weights.sum()))})
+    model.close()
+    return lines(folder / "labelled.jsonl", told)
 
 
 @pytest.mark.service
 @pytest.mark.model
 def test_a_models_temperature_is_fitted_and_written_into_the_profile(tmp_path: Path) -> None:
-    # given a toy with random weights, and pictures with labels that it cannot know
+    # given a toy that is too sure by a temperature of 3
     Clip().build(tmp_path / "toy")
     profile = written(tmp_path, str(tmp_path / "toy"))
     models("pin", "--profile", profile)
-    lines = []
-    for seed in range(12):
-        Image.fromarray(coloured(40, 40, seed)).save(tmp_path / f"{seed}.png")
-        lines.append(json.dumps({"image": f"{seed}.png", "label": ("a cat", "a dog")[seed % 2]}))
-    labelled = tmp_path / "labelled.jsonl"
-    labelled.write_text("\n".join(lines))
+    (spec, _) = load_profile(str(profile)).profile.models
+    sharp = spec.model_copy(update={"options": {"temperature": 1.0}})
+    labelled = labelled_by(sharp, tmp_path, 160, ("a cat", "a dog"), sure=3.0)
     # when it is calibrated
     told = models("calibrate", "toy", labelled, "--profile", profile, "--out", tmp_path / "warm.toml", "--json")
-    # then the temperature stands in the new profile, and the model loads with it
+    # then a temperature like it stands in the new profile, beside the options there were, and the model loads with it
     assert told.returncode == 0, told.stderr
     fitted = json.loads(told.stdout)
-    assert fitted["pictures"] == 12
+    assert (fitted["capability"], fitted["pictures"]) == ("classify", 160)
+    assert (fitted["fitted_on"], fitted["held_out"]) == (80, 80)
+    assert 1.5 < fitted["temperature"] < 6
+    assert fitted["nll"][1] < fitted["nll"][0]
+    assert fitted["error"][1] < fitted["error"][0]
+    assert "by picture" in fitted["split"]
     assert f"temperature = {fitted['temperature']}" in (tmp_path / "warm.toml").read_text()
+    assert "threads = 1" in (tmp_path / "warm.toml").read_text()
     assert models("check", "--profile", tmp_path / "warm.toml").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.timeout(300)
+def test_a_detectors_boxes_are_calibrated_against_drawn_truth(tmp_path: Path) -> None:
+    # given the detector that ships, and surfaces whose defects are known
+    spec = load_profile("embedded").find(Capability.DETECT)
+    assert spec is not None
+    write_drawn(tmp_path / "set", 40, 8_000_000, textures=HELD_OUT_TEXTURES, size=(256, 256), processes=1)
+    # when it is calibrated
+    fitted = calibrate(spec, tmp_path / "set", LIMITS)
+    # then the temperature is measured on boxes of pictures that it was not fitted to
+    assert fitted.capability == "detect"
+    assert fitted.pictures == 40
+    assert min(fitted.fitted_on, fitted.held_out) > 20
+    assert 0.5 < fitted.accuracy < 1
+    assert 0.1 < fitted.temperature < 3
+    assert fitted.nll[1] < fitted.nll[0] + 0.01
+
+
+@pytest.mark.model
+def test_a_detectors_temperature_changes_how_sure_it_is_and_nothing_else() -> None:
+    # given the detector as it ships and at a temperature of 2
+    spec = load_profile("embedded").find(Capability.DETECT)
+    assert spec is not None
+    warm = spec.model_copy(update={"options": {**spec.options, "temperature": 2.0}})
+    pixels = draw(8_000_001, size=(256, 256), textures=HELD_OUT_TEXTURES, defects=3).pixels
+    # when both are asked, the warm one for what it calls the same score
+    plain, tempered_ones = (
+        loaded.run([loaded.prepare(Ask(Capability.DETECT, (pixels,), {"min_score": least}))])[0]
+        for loaded, least in ((family.load(spec), 0.05), (family.load(warm), tempered(0.05, 2.0)))
+    )
+    # then boxes and labels are the same, in their order, and each logit is halved
+    assert len(plain) > 2
+    assert [(one.label, one.box) for one in tempered_ones] == [(one.label, one.box) for one in plain]
+    assert [one.score for one in tempered_ones] == pytest.approx([tempered(one.score, 2.0) for one in plain])
+
+
+def asked(toy: Vilt, folder: Path, count: int) -> tuple[ModelSpec, list[dict[str, object]]]:
+    toy.build(folder / "toy")
+    spec = spec_of(folder / "toy", "vqa_head", (Capability.ASK,), options=dict(toy.options))
+    options = list(family.load(spec).classes[:3])
+    told = [
+        {"image": name, "question": "how many?", "options": options, "answer": options[number % 3]}
+        for number, name in enumerate(pictures(folder, count))
+    ]
+    return spec, told
+
+
+@pytest.mark.model
+def test_answers_by_options_are_calibrated(tmp_path: Path) -> None:
+    # given a head whose answers are guesses, on which it is unsure to the right degree or nearly so
+    spec, told = asked(Vilt(), tmp_path, 60)
+    model, random = family.load(spec), np.random.default_rng(5)
+    for line in told:
+        pixels = np.array(Image.open(tmp_path / str(line["image"])))
+        call = {"question": line["question"], "options": line["options"]}
+        (answer,) = model.run([model.prepare(Ask(Capability.ASK, (pixels,), call))])
+        shares = np.array([one.score for one in answer.value.options])
+        line["answer"] = str(random.choice([one.name for one in answer.value.options], p=shares / shares.sum()))
+    # when it is calibrated
+    fitted = calibrate(spec, lines(tmp_path / "asked.jsonl", told), LIMITS)
+    # then a temperature is measured
+    assert (fitted.capability, fitted.fitted_on, fitted.held_out) == ("ask", 30, 30)
+    assert 0.05 <= fitted.temperature <= 20
+
+
+@pytest.mark.model
+def test_an_option_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
+    spec, told = asked(Vilt(), tmp_path, 20)
+    told[3] |= {"options": ["unheard of", "three"], "answer": "three"}
+    with pytest.raises(InvalidRequest, match=r"how many\?.*unheard of"):
+        calibrate(spec, lines(tmp_path / "asked.jsonl", told), LIMITS)
+
+
+# What no temperature can be told from.
 
 
 @pytest.mark.parametrize("text", ['{"image": 3}', "[]", '{"image": "a", "label": ""}', "{"])
 def test_a_malformed_line_is_named(text: str, tmp_path: Path) -> None:
-    from workers.calibrating import calibrate
-
-    file = tmp_path / "labelled.jsonl"
-    file.write_text(f"\n{text}\n")
     with pytest.raises(InvalidRequest, match=r"labelled\.jsonl, line 2"):
-        calibrate(None, file, None)  # type: ignore[arg-type]
+        calibrate(spec_of_nothing(), _text(tmp_path, f"\n{text}\n"), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "options"), [("maybe", ["yes", "no"]), ("yes", ["yes"]), ("yes", ["yes", "yes"]), ("", ["yes", "no"])]
+)
+def test_an_answer_that_is_no_option_is_named(answer: str, options: list[str], tmp_path: Path) -> None:
+    line = {"image": "a.png", "question": "shut?", "options": options, "answer": answer}
+    with pytest.raises(InvalidRequest, match="line 1"):
+        calibrate(spec_of_nothing(Capability.ASK), lines(tmp_path / "labelled.jsonl", [line]), LIMITS)
+
+
+def test_a_set_of_both_kinds_is_refused(tmp_path: Path) -> None:
+    question = {"image": "a.png", "question": "shut?", "options": ["yes", "no"], "answer": "no"}
+    file = lines(tmp_path / "labelled.jsonl", [{"image": "a.png", "label": "a cat"}, question])
+    with pytest.raises(InvalidRequest, match="line 2: a file has labels or questions, not both"):
+        calibrate(spec_of_nothing(), file, LIMITS)
+
+
+def test_a_set_for_what_the_model_cannot_do_is_refused(tmp_path: Path) -> None:
+    file = _text(tmp_path, '{"image": "a.png", "label": "a cat"}')
+    with pytest.raises(InvalidRequest, match=r"cannot classify, which .* asks for; it can ask"):
+        calibrate(spec_of_nothing(Capability.ASK), file, LIMITS)
+
+
+def test_too_few_pictures_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    told = [{"image": f"{number}.png", "label": "ab"[number % 2]} for number in range(19)]
+    with pytest.raises(InvalidRequest, match="19 pictures; 20 are the fewest"):
+        calibrate(spec_of_nothing(), lines(tmp_path / "labelled.jsonl", told), LIMITS)
+
+
+def brightness(**options: object) -> ModelSpec:
+    told = {"family": "tests.workers.brightness", "options": {"sure": 4.0, **options}}
+    return spec_of_nothing().model_copy(update=told)
+
+
+def greys(folder: Path, count: int, label: Callable[[float], str]) -> Path:
+    """Write pictures from black to white, and label each by its brightness in [-1, 1]."""
+    told = []
+    for number, grey in enumerate(np.linspace(1, 254, count).round().astype(int)):
+        Image.new("L", (4, 4), int(grey)).save(folder / f"{number}.png")
+        told.append({"image": f"{number}.png", "label": label(grey / 127.5 - 1)})
+    return lines(folder / "labelled.jsonl", told)
+
+
+def chance(sure: float) -> Callable[[float], str]:
+    """Label bright with the chance of a model that is as sure as that."""
+    random = np.random.default_rng(1)
+    return lambda value: "bright" if random.random() < 1 / (1 + math.exp(-sure * value)) else "dark"
+
+
+def test_what_is_measured_was_measured_with_the_temperature_on_the_other_half(tmp_path: Path) -> None:
+    # given a model that is four times too sure
+    file = greys(tmp_path, 600, chance(4.0))
+    # when it is calibrated
+    fitted = calibrate(brightness(sure=16.0), file, LIMITS)
+    # then it is as sure as it should be, on what it was not fitted to
+    assert fitted.temperature == pytest.approx(4, rel=0.25)
+    assert (fitted.fitted_on, fitted.held_out) == (300, 300)
+    assert fitted.error[0] > 0.08
+    assert fitted.error[1] < 0.06
+    assert fitted.nll[1] < 0.7 * fitted.nll[0]
+    # and once more it is the same
+    assert calibrate(brightness(sure=16.0), file, LIMITS) == fitted
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (lambda value: "bright" if value > 0 else "dark", "each of 20 answers is right, so that nothing bounds"),
+        (lambda value: "dark" if value > 0 else "bright", "each of 20 answers is wrong; see that labels"),
+        (lambda value: "bright" if abs(value) > 0.6 else "dark", "no temperature from 0.05 to 20 fits"),
+        (lambda value: "bright", "every label is 'bright'; add pictures of another"),
+    ],
+    ids=["right", "wrong", "unrelated", "alike"],
+)
+def test_what_no_temperature_can_be_told_from_is_refused(
+    label: Callable[[float], str], words: str, tmp_path: Path
+) -> None:
+    file = greys(tmp_path, 40, label)
+    with pytest.raises(InvalidRequest, match=words):
+        calibrate(brightness(), file, LIMITS)
+
+
+def test_a_family_that_takes_no_temperature_is_found_out(tmp_path: Path) -> None:
+    file = greys(tmp_path, 100, chance(2.0))
+    with pytest.raises(InvalidRequest, match=r"takes a temperature at all|no temperature from 0\.05"):
+        calibrate(brightness(deaf=True), file, LIMITS)
+
+
+def test_scores_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
+    file = greys(tmp_path, 40, chance(2.0))
+    with pytest.raises(InvalidRequest, match="are 'none'; a temperature is fitted to softmax or sigmoid"):
+        calibrate(brightness(kind="none"), file, LIMITS)
+
+
+def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = greys(tmp_path, 40, chance(2.0))
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(InvalidRequest, match=r"0\.png cannot be read: No such file"):
+        calibrate(brightness(), file, LIMITS)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_a_class_that_the_detector_does_not_know_is_named(tmp_path: Path) -> None:
+    spec = load_profile("embedded").find(Capability.DETECT)
+    assert spec is not None
+    write_drawn(tmp_path / "set", 20, 1, textures=HELD_OUT_TEXTURES, size=(64, 64), processes=1)
+    file = tmp_path / "set" / "annotations.json"
+    file.write_text(file.read_text().replace('"stain"', '"coffee"'))
+    with pytest.raises(InvalidRequest, match=r"knows no coffee; .* scratch, pit, crack, stain, inclusion"):
+        calibrate(spec, tmp_path / "set", LIMITS)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_phrases_of_a_model_that_never_finds_anything_right_are_refused(tmp_path: Path) -> None:
+    # given a grounding toy with random weights, which is asked for the names of the classes
+    Dino().build(tmp_path / "toy")
+    spec = spec_of(tmp_path / "toy", "grounding", (Capability.GROUND,))
+    write_drawn(tmp_path / "set", 20, 1, textures=HELD_OUT_TEXTURES, size=(64, 64), processes=1)
+    # when it is calibrated, then it is told that nothing was right
+    with pytest.raises(InvalidRequest, match="answers is wrong; see that labels mean what the model means"):
+        calibrate(spec, tmp_path / "set", LIMITS)
+
+
+def spec_of_nothing(*capabilities: Capability) -> ModelSpec:
+    """Return a row whose model is never loaded."""
+    return ModelSpec(
+        name="toy",
+        family="dual_encoder",
+        capabilities=capabilities or (Capability.CLASSIFY,),
+        source="/nowhere",
+        revision="unpinned",
+        licence="none",
+    )
+
+
+def _text(folder: Path, text: str) -> Path:
+    file = folder / "labelled.jsonl"
+    file.write_text(text)
+    return file

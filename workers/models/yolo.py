@@ -49,6 +49,7 @@ from domain.geometry import Box, Mask  # noqa: E402
 from domain.vision import Capability, Detection  # noqa: E402
 from workers.imaging.letterbox import Fit, letterbox  # noqa: E402
 from workers.imaging.masks import encode_within, sample  # noqa: E402
+from workers.modelling.temperature import tempered  # noqa: E402
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind  # noqa: E402
 from workers.registry import ModelSpec  # noqa: E402
 from workers.training.batches import Batch  # noqa: E402
@@ -72,8 +73,9 @@ def load(spec: ModelSpec) -> "Yolo":
     """Load a checkpoint from a file, with nothing in it run.
 
     Options: `side` (pixels of the square it works on), `overlap` (IoU), `max_detections`, `threads` (on a CPU; beside
-    busy processes one is faster than two, which wait for each other). Raises ModelUnavailable where the file is
-    missing, is not the pinned revision, is no YOLO detect or segment checkpoint, or the device is absent.
+    busy processes one is faster than two, which wait for each other), `temperature` (of the scores, from a
+    calibration). Raises ModelUnavailable where the file is missing, is not the pinned revision, is no YOLO detect or
+    segment checkpoint, or the device is absent.
     """
     _verify(spec)
     device = _device(spec)
@@ -155,6 +157,7 @@ class Yolo:
         self._overlap = float(spec.options.get("overlap", OVERLAP))
         self._most = int(spec.options.get("max_detections", MOST_DETECTIONS))
         self._threads = int(spec.options.get("threads", torch.get_num_threads()))
+        self._temperature = float(spec.options.get("temperature", 1.0))
         self._network = network.float().fuse().eval().to(device, DTYPES[self.dtype])
 
     def prepare(self, ask: Ask) -> Prepared:
@@ -167,6 +170,7 @@ class Yolo:
         min_score = float(ask.arguments.get("min_score", MIN_SCORE))
         if not 0 <= min_score <= 1:
             raise ModelError(f"min_score is a number in [0, 1], not {min_score}")
+        min_score = tempered(min_score, 1 / self._temperature)  # as the network scores
         fit = Fit(pixels.shape[0], pixels.shape[1], self._side)
         return Prepared(_Call(letterbox(pixels, self._side), fit, min_score), group=self._side, pixels=self._side**2)
 
@@ -227,8 +231,8 @@ class Yolo:
             box = _in_picture(row[:4], call.fit)
             if box.area > 0:  # otherwise it lies in the padding
                 mask = None if logit is None else _mask(logit, box, call.fit)
-                label = self.classes[int(row[5])]
-                answers.append(Detection(label=label, score=min(row[4], 1.0), box=box, mask=mask))
+                label, score = self.classes[int(row[5])], tempered(min(row[4], 1.0), self._temperature)
+                answers.append(Detection(label=label, score=score, box=box, mask=mask))
         return tuple(answers)
 
 
