@@ -7,10 +7,10 @@ seen. Scores lie in [0, 1]. Every method may raise `ModelError`, `ModelUnavailab
 the profile's default for the capability answers. Which model answered is recorded beneath the protocol, call by call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ class Capability(StrEnum):
     SEGMENT = "segment"
     """a mask from a box, points or a phrase"""
     ASK = "ask"
-    """an answer to a question, free or one of given options"""
+    """an answer to a question: free, one of given options, or JSON by a schema"""
     CAPTION = "caption"
     """a sentence on the whole picture"""
     DRAFT = "draft"
@@ -99,7 +99,11 @@ class Prompt(Value):
 
 
 class Answer(Value):
-    """An answer; `options` holds a score for each option of a closed question, best first."""
+    """An answer; `options` holds a score for each option of a closed question, best first.
+
+    Where a schema was given, `text` is JSON of it, to be read by `json.loads(answer.text)`, or by
+    `Plate.model_validate_json(answer.text)` where the schema is `Plate.model_json_schema()`.
+    """
 
     text: str
     score: Score | None = None
@@ -189,10 +193,15 @@ class Vision(Protocol):
         question: str,
         *,
         options: Sequence[str] = (),
+        schema: Mapping[str, Any] | None = None,
         examples: Sequence[Example] = (),
         model: str | None = None,
     ) -> Answer:
-        """Answer a question about the pictures; with `options`, by one of them; after `examples` of right answers."""
+        """Answer a question about the pictures; with `options`, by one of them; after `examples` of right answers.
+
+        With a `schema` (see `domain/schemas.py`) the answer is JSON of it. Raises InvalidRequest on a schema that no
+        model is held to here, or beside options; ModelError where the model did not get to the end of its JSON.
+        """
 
     def caption(self, picture: Picture, *, model: str | None = None) -> str:
         """Describe the picture in a sentence."""

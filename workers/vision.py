@@ -6,7 +6,7 @@ recorded. Which call shares a batch with which other job's is decided beneath, i
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -16,8 +16,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from domain.errors import ModelUnavailable, RunStopped
+from domain.errors import InvalidRequest, ModelError, ModelUnavailable, RunStopped
 from domain.geometry import Box, Polygon
+from domain.schemas import Schema, closed, parsed
 from domain.vision import (
     Answer,
     Capability,
@@ -48,6 +49,8 @@ T = TypeVar("T")
 
 LOOK_EVERY_S = 0.25
 """How often a waiting job looks whether it should stop."""
+WORDS = 200
+"""So many characters of an answer are told in an error."""
 
 
 @dataclass
@@ -111,14 +114,21 @@ class JobVision:
         question: str,
         *,
         options: Sequence[str] = (),
+        schema: Mapping[str, Any] | None = None,
         examples: Sequence[Example] = (),
         model: str | None = None,
     ) -> Answer:
         """See `domain.vision.Vision`."""
+        if options and schema is not None:
+            raise InvalidRequest("a question has options or a schema of its answer, not both")
+        wanted = None if schema is None else closed(schema)
         shown = [*(example.picture for example in examples), *pictures]
         told = tuple((at, example.question, example.answer) for at, example in enumerate(examples))
-        asked = {"question": question, "options": tuple(options), "examples": told}
-        return cast("Answer", self._call(Capability.ASK, model, shown, **asked))
+        asked = {"question": question, "options": tuple(options), "schema": wanted, "examples": told}
+        answer = cast("Answer", self._call(Capability.ASK, model, shown, **asked))
+        if wanted is not None:
+            self._check(answer, wanted)
+        return answer
 
     def caption(self, picture: Picture, *, model: str | None = None) -> str:
         """See `domain.vision.Vision`."""
@@ -162,6 +172,18 @@ class JobVision:
     def quality(self, picture: Picture) -> Quality:
         """See `domain.vision.Vision`."""
         return quality(self._pixels[picture.name])
+
+    def _check(self, answer: Answer, wanted: Schema) -> None:
+        """Raise ModelError where the last call's answer is no JSON of a schema: cut, or of a server that heeds none."""
+        try:
+            parsed(answer.text, wanted)
+        except ValueError as error:
+            call = self.calls[-1]
+            remarks = "".join(f"; {name}: {value}" for name, value in call.remarks.items())
+            raise ModelError(
+                f"{call.model} was to answer by a schema, and {error}{remarks}; a cut answer needs more "
+                f"`max_new_tokens`, or a schema with bounds: {answer.text[:WORDS]!r}"
+            ) from error
 
     def _spec(self, capability: Capability, model: str | None) -> ModelSpec:
         spec = self.registry.find(capability, model)

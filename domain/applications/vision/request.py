@@ -3,10 +3,12 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from domain.applications.application import Parameters
+from domain.errors import InvalidRequest
 from domain.geometry import Box, Point, Score, Value
+from domain.schemas import closed
 from domain.vision import Capability
 
 MOST_STEPS = 8
@@ -46,7 +48,7 @@ TAKES = {
     Offered.DETECT: ("min_score",),
     Offered.GROUND: ("phrases", "min_score"),
     Offered.SEGMENT: ("boxes", "points", "phrase"),
-    Offered.ASK: ("question", "options", "examples"),
+    Offered.ASK: ("question", "options", "answer_schema", "examples"),
     Offered.IDENTIFY: ("candidates", "text"),
     Offered.TRANSLATE: ("source", "target", "text"),
 }
@@ -59,6 +61,16 @@ def _split(value: Any) -> Any:  # noqa: ANN401  (whatever came)
 
 
 Words = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=500)], ...], BeforeValidator(_split)]
+
+
+def _held_to(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        closed(schema)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
+    return schema
+
+
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 
 
@@ -83,6 +95,9 @@ class Step(Value):
     phrase: Text | None = Field(default=None, description="segment: what to draw around")
     question: Text | None = Field(default=None, description="ask")
     options: Words = Field(default=(), max_length=100, description="ask: the answers to choose from")
+    answer_schema: Annotated[dict[str, JsonValue], AfterValidator(_held_to)] | None = Field(
+        default=None, alias="schema", description="ask: a JSON Schema that the answer is JSON of"
+    )
     examples: tuple[Shown, ...] = Field(default=(), max_length=16, description="ask: shown before the question")
     instruction: Text | None = Field(default=None, description="draft: what to write")
     candidates: Words = Field(default=(), max_length=200, description="identify: languages, ISO 639-1")
@@ -98,11 +113,17 @@ class Step(Value):
             raise ValueError(f"{self.capability} needs {' and '.join(missing)}")
         if self.capability is Offered.SEGMENT and not (self.boxes or self.points or self.phrase):
             raise ValueError("segment needs boxes, points or a phrase")
+        if self.options and self.answer_schema is not None:
+            raise ValueError("ask takes options or a schema, not both")
         given = self.model_fields_set - {"capability", "model"}
-        foreign = sorted(given - set(TAKES.get(self.capability, ())))
+        foreign = sorted(self._name(field) for field in given - set(TAKES.get(self.capability, ())))
         if foreign:
             raise ValueError(f"{self.capability} takes no {' nor '.join(foreign)}")
         return self
+
+    @classmethod
+    def _name(cls, field: str) -> str:
+        return cls.model_fields[field].alias or field
 
 
 class VisionParameters(Parameters):

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from domain.applications.application import Finding, Result
 from domain.applications.vision.request import Offered
@@ -26,6 +26,7 @@ class Item(Value):
     of: int | None = Field(default=None, ge=0, description="the item of an earlier step that was looked at, by index")
     label: str | None = Field(default=None, description="a class, a phrase, the best of the labels, a language")
     text: str | None = Field(default=None, description="an answer, a caption, a draft, a line, a translation")
+    value: JsonValue = Field(default=None, description="an answer by a schema: what `text` says in JSON")
     score: Score | None = Field(default=None, description="what it means is kept with the model call")
     box: Box | None = None
     quad: Polygon | None = None

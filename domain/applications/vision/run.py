@@ -1,5 +1,6 @@
 """Runs the application: each step on what the step before found."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -128,8 +129,12 @@ def _segment(step: Step, view: View, vision: Vision) -> Iterator[Item]:
 def _ask(step: Step, view: View, vision: Vision) -> Iterator[Item]:
     question = step.question or ""
     examples = [Example(view.others[shown.image], question, shown.answer) for shown in step.examples]
-    answer = vision.ask([view.shown], question, options=step.options, examples=examples, model=step.model)
-    yield _item(step, text=answer.text, score=answer.score, labels=answer.options)
+    schema = step.answer_schema
+    answer = vision.ask(
+        [view.shown], question, options=step.options, schema=schema, examples=examples, model=step.model
+    )
+    value = None if schema is None else json.loads(answer.text)
+    yield _item(step, text=answer.text, value=value, score=answer.score, labels=answer.options)
 
 
 def _caption(step: Step, view: View, vision: Vision) -> Iterator[Item]:

@@ -69,10 +69,19 @@ class Eyes:
         return (Segment(mask=Mask.covering(middle(picture), picture.height, picture.width), score=0.6),)
 
     def ask(
-        self, pictures: Any, question: str, *, options: Any = (), examples: Any = (), model: str | None = None
+        self,
+        pictures: Any,
+        question: str,
+        *,
+        options: Any = (),
+        schema: Any = None,
+        examples: Any = (),
+        model: str | None = None,
     ) -> Answer:
         shown = tuple((example.picture.name, example.question, example.answer) for example in examples)
         self.asked.append(("ask", question, tuple(options), *shown))
+        if schema is not None:
+            return Answer(text='{"benches": 2}', score=0.5)
         return Answer(text="two", score=0.5, options=tuple(Label(name=name, score=0.5) for name in options))
 
     def caption(self, picture: Picture, *, model: str | None = None) -> str:
@@ -144,6 +153,14 @@ def test_the_model_and_the_options_are_passed_on() -> None:
         ("detect", "0", 0.9),
         ("ask", "yes?", ("yes", "no")),
     ]
+
+
+def test_an_answer_by_a_schema_is_told_as_text_and_as_what_it_says() -> None:
+    eyes = Eyes()
+    schema = {"type": "object", "properties": {"benches": {"type": "integer"}}}
+    (item,) = run(eyes, capability="ask", question="how many?", schema=schema).items
+    assert (item.text, item.value) == ('{"benches": 2}', {"benches": 2})
+    assert VisionResult.model_validate_json(VisionResult(items=(item,)).model_dump_json()).items == (item,)
 
 
 def test_a_chain_looks_at_each_crop_and_says_whose_it_is() -> None:
@@ -262,6 +279,10 @@ def test_a_job_without_pictures_is_refused_where_a_step_looks_at_them() -> None:
         ),
         ({"capability": "classify", "labels": ["a", ""]}, "labels"),
         ({"capability": "detect", "min_score": 2}, "min_score"),
+        ({"capability": "caption", "schema": {"type": "null"}}, "caption takes no schema"),
+        ({"capability": "ask", "question": "?", "options": ["a"], "schema": {"type": "null"}}, "options or a schema"),
+        ({"capability": "ask", "question": "?", "schema": {"type": "date"}}, "schema.type is one of object"),
+        ({"capability": "ask", "question": "?", "schema": "yes"}, "schema"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(parameters: dict[str, Any], said: str) -> None:
