@@ -71,7 +71,7 @@ def folder(spec: ModelSpec, marker: str = "config.json", weights: str = "*.safet
     if not (found / marker).is_file():
         raise ModelUnavailable(f"model {spec.name!r}: {found} holds no {marker}; it is no checkpoint of this family")
     if not spec.hub_id:
-        _verify(spec, found)
+        verify(spec, found)
     if not any(found.glob(weights)):
         raise ModelUnavailable(f"model {spec.name!r}: {found} holds no safetensors; other weights are not read")
     return found
@@ -172,7 +172,8 @@ class Checkpoint:
             torch.cuda.empty_cache()
 
 
-def _verify(spec: ModelSpec, path: Path) -> None:
+def verify(spec: ModelSpec, path: Path) -> None:
+    """Raise ModelUnavailable where a file, or a folder's files, are not what the row's revision pins."""
     kind, _, digits = spec.revision.partition(":")
     found = digest(path)
     if kind != "sha256" or len(digits) < DIGITS:

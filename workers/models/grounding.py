@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import Field
-from torch.nn.functional import normalize
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForZeroShotObjectDetection, AutoTokenizer
 
 from domain.errors import ModelError, ModelUnavailable
@@ -34,6 +33,7 @@ from workers.modelling.checkpoint import (
     processor,
 )
 from workers.modelling.options import Tempered, Template, options
+from workers.modelling.phrases import Phrases, Text
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
@@ -43,10 +43,6 @@ LARGEST = 4
 """How many times the network's side a picture may be long before a processor that makes it square gets it smaller."""
 STEP = 32
 """Texts are padded to a multiple of so many tokens, so that calls with lists of about one length share a batch."""
-KEPT_PHRASES = 10_000
-"""Once more phrases' vectors than this are kept, all are forgotten."""
-AT_ONCE = 64
-"""So many phrases become vectors at a time."""
 
 
 class Options(Tempered):
@@ -337,33 +333,24 @@ class VectorGrounder(Grounder):
     ) -> None:
         super().__init__(spec, at, network, images, tokenizer, told)
         self.template = told.template
-        self._longest = int(network.config.text_config.max_position_embeddings)
-        self._vectors: dict[tuple[int, ...], torch.Tensor] = {}
+        longest = int(network.config.text_config.max_position_embeddings)
+        self._phrases = Phrases(tokenizer, longest, told.template, self._encoded, at)
 
     def close(self) -> None:
         """Release the network and the kept vectors."""
-        self._vectors.clear()
+        self._phrases.close()
         super().close()
 
-    def _read(self, phrases: Sequence[str]) -> tuple[Sequence[tuple[int, ...]], int]:
-        texts, cut = [], 0
-        for phrase in phrases:
-            if not phrase.strip():
-                raise ModelError(f"a phrase needs a word: {phrase!r}")
-            ids = self._ids(self.template.replace("{}", phrase), ends=True)
-            if len(ids) > self._longest:
-                cut += 1
-                ids = [*ids[: self._longest - 1], ids[-1]]
-            texts.append(tuple(ids))
-        return texts, cut
+    def _read(self, phrases: Sequence[str]) -> tuple[Sequence[Text], int]:
+        return self._phrases.read(phrases)
 
-    def _shape(self, texts: Sequence[tuple[int, ...]]) -> Hashable:
+    def _shape(self, texts: Sequence[Text]) -> Hashable:
         return None  # phrases are compared one by one, whoever asked for them
 
     def _found(
         self, batch: Sequence[Prepared], calls: Sequence[_Call], images: dict[str, torch.Tensor]
     ) -> list[list[_Found]]:
-        self._encode({text for call in calls for text in call.texts})
+        self._phrases.keep({text for call in calls for text in call.texts})
         grid = self.network.image_embedder(**images)[0]
         patches = grid.flatten(1, 2)
         boxes = self.network.box_predictor(patches, grid).float()
@@ -372,26 +359,13 @@ class VectorGrounder(Grounder):
             if not call.texts:
                 found.append([])
                 continue
-            vectors = torch.stack([self._vectors[text] for text in call.texts])
+            vectors = self._phrases.vectors(call.texts)
             logits = self.network.class_predictor(of_one[None], vectors[None])[0][0].float()
             found.append([_Found(call.phrases, logits, where)])
         return found
 
-    def _encode(self, texts: set[tuple[int, ...]]) -> None:
-        """Keep a vector of each text, of length 1.
-
-        A text is padded with zeros to the longest that there may be: the network looks back only, and takes the vector
-        at the token with the highest number, which ends the text.
-        """
-        if len(self._vectors) > KEPT_PHRASES:
-            self._vectors.clear()
-        missing = sorted(texts - self._vectors.keys())
-        for start in range(0, len(missing), AT_ONCE):
-            some = missing[start : start + AT_ONCE]
-            ids = torch.tensor([[*text, *[0] * (self._longest - len(text))] for text in some], device=self.at.device)
-            told = self.network.base_model.get_text_features(input_ids=ids).pooler_output
-            finite(told)
-            self._vectors.update(zip(some, normalize(told, dim=-1), strict=True))
+    def _encoded(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.network.base_model.get_text_features(input_ids=ids).pooler_output  # type: ignore[no-any-return]
 
 
 GROUNDERS: dict[str, type[Grounder]] = {

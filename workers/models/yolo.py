@@ -1,23 +1,22 @@
 """YOLO checkpoints: ultralytics' detect and segment models, loaded safely, run in batches, and trained.
 
+Models of fixed classes, and YOLO-World (Cheng et al. 2024) and YOLOE (Wang et al. 2025), which find what phrases name:
+their phrases are encoded by a CLIP that the row names, not by ultralytics, which would fetch one.
+
 The only file that imports ultralytics (AGPL-3.0; see "Licences" in the README). Of that library it uses the network,
 its loss, non-maximum suppression and restricted checkpoint loading. Letterboxing, masks and data are Sightline's own.
 """
 
-import gc
-import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
-from math import ceil, floor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 _CONFIG = tempfile.TemporaryDirectory(prefix="sightline-yolo-")
@@ -37,36 +36,57 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
 _OPEN = Image.open
 
 import torch  # noqa: E402
+from pydantic import Field  # noqa: E402
 from ultralytics.cfg import get_cfg  # noqa: E402
-from ultralytics.nn.tasks import DetectionModel, SegmentationModel, torch_safe_load  # noqa: E402
+from ultralytics.nn.tasks import (  # noqa: E402
+    DetectionModel,
+    SegmentationModel,
+    WorldModel,
+    YOLOEModel,
+    YOLOESegModel,
+    torch_safe_load,
+)
 from ultralytics.utils import SETTINGS  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
-from ultralytics.utils.ops import crop_mask  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA, intersect_dicts  # noqa: E402
 
-from domain.errors import DeviceOutOfMemory, InvalidRequest, ModelError, ModelUnavailable  # noqa: E402
-from domain.geometry import Box, Mask  # noqa: E402
-from domain.vision import Capability, Detection  # noqa: E402
+from domain.errors import InvalidRequest, ModelError, ModelUnavailable  # noqa: E402
+from domain.vision import Capability, Detection, Grounding, Segment  # noqa: E402
 from workers.imaging.letterbox import Fit, letterbox  # noqa: E402
-from workers.imaging.masks import encode_within, sample  # noqa: E402
+from workers.modelling.checkpoint import Checkpoint, Place, finite, min_score, one_picture, place, verify  # noqa: E402
+from workers.modelling.options import Part, Tempered, Template, options  # noqa: E402
+from workers.modelling.phrases import Text, clip_phrases  # noqa: E402
+from workers.modelling.squares import detections  # noqa: E402
 from workers.modelling.temperature import tempered  # noqa: E402
-from workers.models.family import Ask, Pixels, Prepared, ScoreKind  # noqa: E402
+from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told  # noqa: E402
 from workers.registry import ModelSpec  # noqa: E402
 from workers.training.batches import Batch  # noqa: E402
+from workers.training.plan import Plan, Progress, optimizer, rate_at, tensors  # noqa: E402
 
 SETTINGS.update(sync=False)
 # ultralytics puts a function of its own there, for the whole process, that registers more formats at the first file
 # that Pillow refuses. Which files are pictures is decided by the image check alone.
 Image.open = _OPEN
 
-MIN_SCORE = 0.25
 OVERLAP = 0.6
 """Of two boxes of one class that overlap by more (IoU), the weaker one is dropped, unless the options say otherwise."""
-MASK_OVERLAP = 0.5
-"""The same for masks, as a share of the smaller one."""
 MOST_DETECTIONS = 300
-REVISION_DIGITS = 16
-DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+class Options(Tempered):
+    """The options of a row; see `load`."""
+
+    side: int | None = Field(default=None, ge=32, multiple_of=32)
+    overlap: float = Field(default=OVERLAP, gt=0, le=1)
+    max_detections: int = Field(default=MOST_DETECTIONS, ge=1)
+
+
+class OpenOptions(Options):
+    """The options of a row of YOLO-World or YOLOE."""
+
+    text_encoder: Part | None = None
+    template: Template = "{}"
+    classes: tuple[str, ...] = ()
 
 
 def load(spec: ModelSpec) -> "Yolo":
@@ -74,13 +94,32 @@ def load(spec: ModelSpec) -> "Yolo":
 
     Options: `side` (pixels of the square it works on), `overlap` (IoU), `max_detections`, `threads` (on a CPU; beside
     busy processes one is faster than two, which wait for each other), `temperature` (of the scores, from a
-    calibration). Raises ModelUnavailable where the file is missing, is not the pinned revision, is no YOLO detect or
-    segment checkpoint, or the device is absent.
+    calibration). YOLO-World and YOLOE find phrases with `text_encoder` (a table with the `source` and the `revision` of
+    a CLIP in safetensors), which they were trained with; `template` (a text with {} for the phrase) and `classes` (what
+    `detect` looks for, in place of the checkpoint's own) go with it. Raises ModelUnavailable where the file is missing,
+    is not the pinned revision, is no YOLO detect or segment checkpoint, its text encoder is absent or gives
+    other vectors, or the device is absent.
     """
-    _verify(spec)
-    device = _device(spec)
-    network = _network(spec.path)
-    return Yolo(network, spec, device, int(spec.options.get("side", _trained_side(network))))
+    if not spec.path.is_file():
+        raise ModelUnavailable(f"model {spec.name!r}: {spec.path} does not exist; the family `yolo` takes a .pt file")
+    if spec.dtype == "bfloat16":
+        raise ModelUnavailable(f"model {spec.name!r}: in bfloat16 its boxes would be off by pixels; take float16")
+    verify(spec, spec.path)
+    at, network = place(spec), _network(spec.path)
+    kind = OpenYolo if type(network) in OPEN else Yolo
+    return kind(spec, at, network, options(spec, kind.schema, CAN[type(network)]))
+
+
+CAN = {
+    DetectionModel: {Capability.DETECT},
+    SegmentationModel: {Capability.DETECT},
+    WorldModel: {Capability.DETECT, Capability.GROUND},
+    YOLOEModel: {Capability.DETECT, Capability.GROUND},
+    YOLOESegModel: {Capability.DETECT, Capability.GROUND, Capability.SEGMENT},
+}
+"""What is served, and what each can do."""
+OPEN = {WorldModel: "txt_feats", YOLOEModel: "pe", YOLOESegModel: "pe"}
+"""The networks that look for what vectors stand for, and where each keeps them (1 × classes × D)."""
 
 
 def _network(path: Path) -> Any:  # noqa: ANN401  (ultralytics has no types)
@@ -90,7 +129,7 @@ def _network(path: Path) -> Any:  # noqa: ANN401  (ultralytics has no types)
         network = checkpoint.get("ema") or checkpoint["model"]
     except (TypeError, KeyError, AttributeError, OSError, RuntimeError) as error:
         raise ModelUnavailable(f"{path} is not a YOLO checkpoint: {error}") from error
-    if type(network) not in (DetectionModel, SegmentationModel):
+    if type(network) not in CAN:
         raise ModelUnavailable(f"{path} holds a {type(network).__name__}; only detect and segment models are served")
     return network
 
@@ -101,209 +140,176 @@ def _trained_side(network: Any) -> int:  # noqa: ANN401
     return int((arguments if isinstance(arguments, dict) else vars(arguments)).get("imgsz", 640))
 
 
-def _verify(spec: ModelSpec) -> None:
-    """Compare the file's SHA-256 with the pinned revision."""
-    path = spec.path
-    if not path.is_file():
-        raise ModelUnavailable(f"model {spec.name!r}: {path} does not exist; the family `yolo` takes a .pt file")
-    kind, _, digits = spec.revision.partition(":")
-    if kind != "sha256" or len(digits) < REVISION_DIGITS:
-        need = f"sha256: and at least {REVISION_DIGITS} hex digits"
-        raise ModelUnavailable(f"model {spec.name!r}: the revision {spec.revision!r} pins nothing; give {need}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not found.startswith(digits):
-        raise ModelUnavailable(
-            f"model {spec.name!r}: {path} has the SHA-256 {found[:REVISION_DIGITS]}…, not the pinned {digits}; "
-            f"restore the file or, if the change is meant, pin the new revision"
-        )
-
-
-def _device(spec: ModelSpec) -> torch.device:
-    if spec.dtype not in DTYPES:
-        raise ModelUnavailable(f"model {spec.name!r}: dtype {spec.dtype!r} is none of {', '.join(DTYPES)}")
-    cuda = torch.cuda.is_available()
-    if spec.device == "auto":
-        return torch.device("cuda" if cuda else "cpu")
-    if spec.device != "cpu" and not cuda:
-        raise ModelUnavailable(f"model {spec.name!r}: device {spec.device!r} is asked for, but there is no CUDA device")
-    return torch.device(spec.device)
-
-
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """A picture, letterboxed, and what is asked of it."""
+    """A picture, letterboxed, and what is asked of it.
+
+    `min_score` is one of the network's, before the temperature. `texts` are the phrases' where they are not the
+    model's own classes, of which `cut` were too long.
+    """
 
     square: Pixels
     fit: Fit
     min_score: float
+    names: Sequence[str]
+    texts: Sequence[Text] | None = None
+    cut: int = 0
+    capability: Capability = Capability.DETECT
 
 
-class Yolo:
+class Yolo(Checkpoint):
     """A loaded checkpoint. Every picture is letterboxed to the same square, so that all calls share batches.
 
     A batch of n answers as n batches of one do: same labels, scores within 1e-3, boxes within 0.1 % of the longer side.
     """
 
     scores = ScoreKind.SIGMOID
+    schema: type[Options] = Options
 
-    def __init__(self, network: Any, spec: ModelSpec, device: torch.device, side: int) -> None:  # noqa: ANN401
-        half = spec.dtype == "float16" and device.type == "cuda"  # half precision is slower than single on a CPU
-        self.dtype = "float16" if half else "float32"
-        self.device = str(device)
-        self.preprocessing = f"letterbox{side}/1"
+    def __init__(self, spec: ModelSpec, at: Place, network: Any, told: Any) -> None:  # noqa: ANN401  (of its `schema`)
+        ready = network.float().fuse(verbose=False).eval().requires_grad_(False).to(at.device, at.dtype)
+        super().__init__(spec, at, ready)
         self.classes: tuple[str, ...] = tuple(str(network.names[index]) for index in sorted(network.names))
-        self._side = side
-        self._device = device
-        self._overlap = float(spec.options.get("overlap", OVERLAP))
-        self._most = int(spec.options.get("max_detections", MOST_DETECTIONS))
-        self._threads = int(spec.options.get("threads", torch.get_num_threads()))
-        self._temperature = float(spec.options.get("temperature", 1.0))
-        self._network = network.float().fuse().eval().to(device, DTYPES[self.dtype])
+        self._side = told.side or _trained_side(network)
+        self.preprocessing = f"letterbox{self._side}/1"
+        self._overlap, self._most, self._temperature = told.overlap, told.max_detections, told.temperature
 
     def prepare(self, ask: Ask) -> Prepared:
         """Letterbox the picture. Raises ModelError on another capability, other than one picture, or a bad score."""
-        if ask.capability != Capability.DETECT or len(ask.pictures) != 1:
-            raise ModelError(f"this model detects on one picture, not {ask.capability} on {len(ask.pictures)}")
-        pixels = ask.pictures[0]
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or pixels.dtype != np.uint8:
-            raise ModelError(f"a picture is HxWx3 of uint8, not {pixels.shape} of {pixels.dtype}")
-        min_score = float(ask.arguments.get("min_score", MIN_SCORE))
-        if not 0 <= min_score <= 1:
-            raise ModelError(f"min_score is a number in [0, 1], not {min_score}")
-        min_score = tempered(min_score, 1 / self._temperature)  # as the network scores
+        if ask.capability not in self.spec.capabilities:
+            raise ModelError(f"this model can {', '.join(self.spec.capabilities)}; it cannot {ask.capability}")
+        pixels = one_picture(ask)
+        least = tempered(min_score(ask), 1 / self._temperature)
         fit = Fit(pixels.shape[0], pixels.shape[1], self._side)
-        return Prepared(_Call(letterbox(pixels, self._side), fit, min_score), group=self._side, pixels=self._side**2)
+        call = self._call(ask, letterbox(pixels, self._side), fit, least)
+        return Prepared(call, group=(self._side, len(call.names)), pixels=self._side**2)
 
-    def run(self, batch: Sequence[Prepared]) -> Sequence[tuple[Detection, ...]]:
-        """Detect on all pictures at once, best first. Raises DeviceOutOfMemory; ModelError on what is not finite."""
+    def answers(self, batch: Sequence[Prepared]) -> list[Any]:
+        """Look at all pictures at once, and return what each shows, best first."""
         calls: list[_Call] = [prepared.payload for prepared in batch]
-        try:
-            with torch.inference_mode():
-                found, prototypes = self._forward(calls)
-                return [self._answer(*each) for each in zip(calls, found, prototypes, strict=True)]
-        except torch.OutOfMemoryError as error:
-            raise DeviceOutOfMemory(f"a batch of {len(batch)} did not fit on {self._device}: {error}") from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):  # the CPU's allocator has no type of its own for it
-                raise DeviceOutOfMemory(f"a batch of {len(batch)} did not fit in memory: {error}") from error
-            raise
-
-    def close(self) -> None:
-        """Release the network's memory."""
-        self._network = None
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _forward(self, calls: Sequence[_Call]) -> tuple[list[torch.Tensor], Sequence[torch.Tensor | None]]:
-        """Return per picture its rows (x0, y0, x1, y1, score, class, coefficients…) in the square, and prototypes."""
-        if self._network is None:
-            raise ModelUnavailable("this model was closed")
-        torch.set_num_threads(self._threads)  # OpenMP keeps this per calling thread, and loading was done in another
-        stacked = torch.from_numpy(np.stack([call.square for call in calls])).to(self._device)
-        images = stacked.permute(0, 3, 1, 2).to(DTYPES[self.dtype]) / 255
-        outputs = self._network(images)[0]
+        if not calls[0].names:
+            return [() for _ in calls]
+        stacked = torch.from_numpy(np.stack([call.square for call in calls])).to(self.at.device)
+        images = stacked.permute(0, 3, 1, 2).to(self.at.dtype) / 255
+        outputs = self._outputs(images, calls)
         rows, prototypes = outputs if isinstance(outputs, tuple) else (outputs, [None] * len(calls))
-        if not torch.isfinite(rows).all():
-            raise ModelError("the network's output is not finite")
+        finite(rows)
         found = non_max_suppression(
             rows.float(),
             conf_thres=min(call.min_score for call in calls),
             iou_thres=self._overlap,
             max_det=self._most,
-            nc=len(self.classes),
-            end2end=bool(getattr(self._network, "end2end", False)),
+            nc=len(calls[0].names),
+            end2end=bool(getattr(self.network, "end2end", False)),
             max_time_img=float("inf"),  # by default it leaves the rest of a slow batch without an answer
         )
-        return found, prototypes
+        return [self._answer(*each) for each in zip(calls, found, prototypes, strict=True)]
 
-    def _answer(self, call: _Call, rows: torch.Tensor, prototypes: torch.Tensor | None) -> tuple[Detection, ...]:
-        """Turn one picture's rows into detections in the picture's own pixels."""
-        fields: Sequence[npt.NDArray[np.float32] | None] = [None] * len(rows)
-        if prototypes is not None and len(rows):
-            logits = torch.einsum("nk,khw->nhw", rows[:, 6:], prototypes.float())
-            distinct = _distinct(logits > 0, rows, self._side)
-            rows, fields = rows[distinct], list(logits[distinct].cpu().numpy())
-        answers = []
-        for row, logit in zip(rows[:, :6].cpu().tolist(), fields, strict=True):
-            if row[4] < call.min_score:  # wanted by another call of the batch; rows come best first
-                break
-            box = _in_picture(row[:4], call.fit)
-            if box.area > 0:  # otherwise it lies in the padding
-                mask = None if logit is None else _mask(logit, box, call.fit)
-                label, score = self.classes[int(row[5])], tempered(min(row[4], 1.0), self._temperature)
-                answers.append(Detection(label=label, score=score, box=box, mask=mask))
-        return tuple(answers)
+    def _call(self, ask: Ask, square: Pixels, fit: Fit, least: float) -> _Call:
+        return _Call(square, fit, least, self.classes)
+
+    def _outputs(self, images: torch.Tensor, calls: Sequence[_Call]) -> Any:  # noqa: ANN401
+        """Run the network; the calls are one group's."""
+        return self.network(images)[0]
+
+    def _answer(self, call: _Call, rows: torch.Tensor, prototypes: torch.Tensor | None) -> Any:  # noqa: ANN401
+        found = detections(rows, prototypes, call.fit, call.names, call.min_score)
+        if self._temperature == 1:
+            return found
+        return tuple(one.model_copy(update={"score": tempered(one.score, self._temperature)}) for one in found)
 
 
-def _distinct(masks: torch.Tensor, rows: torch.Tensor, side: int) -> torch.Tensor:
-    """Say which rows are not a piece of a better row's object: same class, and most of the smaller mask shared.
+ENCODER = (
+    "name a CLIP in safetensors as the option `text_encoder`, a table with `source` and `revision`: YOLO-World was "
+    "trained with the one of ViT-B/32, YOLOE with MobileCLIP's, which is published as TorchScript, code that is not "
+    "run here, and has to be turned into transformers' CLIP first"
+)
 
-    Boxes do not tell this: those of two halves of one diagonal scratch hardly overlap, nor do they with the whole's.
+
+class OpenYolo(Yolo):
+    """YOLO-World and YOLOE: boxes are compared with vectors of phrases. Calls with as many phrases share a batch.
+
+    What else is looked for tells on each phrase's score. A model that detects has classes too: the row's, or those that
+    its checkpoint keeps vectors of.
     """
-    inside = crop_mask(masks.float(), rows[:, :4] * masks.shape[-1] / side).flatten(1)
-    areas = inside.sum(dim=1)
-    shared = inside @ inside.T / torch.minimum(areas[:, None], areas[None]).clamp(min=1)
-    rival = ((shared > MASK_OVERLAP) & (rows[:, 5, None] == rows[None, :, 5])).cpu().numpy()
-    kept: list[int] = []
-    for index in range(len(rows)):  # best first
-        if not rival[index, kept].any():
-            kept.append(index)
-    return torch.tensor(kept, device=rows.device)
+
+    schema = OpenOptions
+
+    def __init__(self, spec: ModelSpec, at: Place, network: Any, told: Any) -> None:  # noqa: ANN401
+        head, self._slot = network.model[-1], OPEN[type(network)]
+        if getattr(head, "is_fused", False) or hasattr(head, "lrpc"):
+            raise ModelUnavailable(f"model {spec.name!r}: its classes are fused into it; take one that is not fused")
+        super().__init__(spec, at, network, told)
+        if told.text_encoder is None and (told.classes or set(spec.capabilities) - {Capability.DETECT}):
+            raise ModelUnavailable(f"model {spec.name!r}: it finds phrases by their vectors; {ENCODER}")
+        self._phrases = told.text_encoder and clip_phrases(spec.checkpoints["text_encoder"], at, told.template)
+        self._own: Any = getattr(network, self._slot, None)
+        with torch.inference_mode():
+            if self._phrases is not None:
+                self._check(head)
+            if told.classes:
+                self.classes, self._own = told.classes, self._encoded(self._phrases.read(told.classes)[0])[None]
+        if Capability.DETECT not in spec.capabilities:
+            self.classes = ()
+        elif self._own is None or self._own.shape[1] != len(self.classes):
+            raise ModelUnavailable(f"model {spec.name!r}: it keeps no vectors of its classes; name others; {ENCODER}")
+
+    def close(self) -> None:
+        """Release the network, the text encoder and the vectors."""
+        if self._phrases is not None:
+            self._phrases.close()
+        self._own = None
+        super().close()
+
+    def _call(self, ask: Ask, square: Pixels, fit: Fit, least: float) -> _Call:
+        if ask.capability == Capability.DETECT:
+            return super()._call(ask, square, fit, least)
+        names = _looked_for(ask)
+        texts, cut = self._phrases.read(names)
+        return _Call(square, fit, least, names, texts, cut, ask.capability)
+
+    def _outputs(self, images: torch.Tensor, calls: Sequence[_Call]) -> Any:  # noqa: ANN401
+        vectors = [self._own[0] if call.texts is None else self._encoded(call.texts) for call in calls]
+        setattr(self.network, self._slot, torch.stack([each.to(images) for each in vectors]))
+        self.network.model[-1].nc = len(calls[0].names)
+        return super()._outputs(images, calls)
+
+    def _encoded(self, texts: Sequence[Text]) -> torch.Tensor:
+        """Return the vectors of texts, n × D, as the network keeps them."""
+        self._phrases.keep(set(texts))
+        vectors = self._phrases.vectors(texts)
+        return self.network.model[-1].get_tpe(vectors[None])[0] if self._slot == "pe" else vectors
+
+    def _answer(self, call: _Call, rows: torch.Tensor, prototypes: torch.Tensor | None) -> Any:  # noqa: ANN401
+        found: tuple[Detection, ...] = super()._answer(call, rows, prototypes)
+        if call.texts is None:
+            return found
+        told: tuple[Any, ...] = tuple(Grounding(phrase=one.label, score=one.score, box=one.box) for one in found)
+        if call.capability == Capability.SEGMENT:
+            told = tuple(Segment(mask=one.mask, score=one.score) for one in found if one.mask is not None)
+        return Told(told, {"cut_phrases": call.cut}) if call.cut else told
+
+    def _check(self, head: Any) -> None:  # noqa: ANN401
+        wanted, given = head.cv3[0][-1].out_channels, self._phrases.size
+        if given != wanted:
+            raise ModelUnavailable(
+                f"model {self.spec.name!r}: it takes vectors of {wanted} numbers, and its text encoder gives {given}; "
+                f"name the one that it was trained with"
+            )
 
 
-def _in_picture(xyxy: Sequence[float], fit: Fit) -> Box:
-    """Carry a box from the square to the picture, cut at its edges."""
-    (sx, sy), x0, y0, x1, y1 = fit.scale, *xyxy
-    left, top, right, bottom = (x0 - fit.left) / sx, (y0 - fit.top) / sy, (x1 - fit.left) / sx, (y1 - fit.top) / sy
-    box = Box(x0=left, y0=top, x1=max(left, right), y1=max(top, bottom))
-    return box.clipped(fit.width, fit.height)
+def _looked_for(ask: Ask) -> tuple[str, ...]:
+    """Return what a call looks for. Raises ModelError where it is to segment by anything but a phrase."""
+    if ask.capability == Capability.GROUND:
+        return tuple(dict.fromkeys(ask.arguments.get("phrases", ())))
+    prompt = ask.arguments.get("prompt")
+    if prompt is None or prompt.phrase is None or prompt.boxes or prompt.points:
+        raise ModelError("this model segments what a phrase says; it takes no boxes and no points")
+    return (prompt.phrase,)
 
-
-def _mask(logits: npt.NDArray[np.float32], box: Box, fit: Fit) -> Mask | None:
-    """Read mask logits, which cover the square coarsely, at the picture's pixels in the box; None if none is set."""
-    left, top, right, bottom = floor(box.x0), floor(box.y0), ceil(box.x1), ceil(box.y1)
-    (sx, sy), (height, width) = fit.scale, logits.shape
-    columns = ((np.arange(left, right) + 0.5) * sx + fit.left) * width / fit.side - 0.5
-    rows = ((np.arange(top, bottom) + 0.5) * sy + fit.top) * height / fit.side - 0.5
-    bits = sample(logits, rows, columns) > 0
-    return encode_within(bits, (fit.height, fit.width), top, left) if bits.any() else None
-
-
-WARM_UP = 0.04
-"""The share of a training over which its rate rises from zero."""
-FINAL_RATE = 0.02
-"""The rate at the end, as a share of the highest."""
 
 SAVE_EVERY_S = 300.0
 """How often the weights so far are saved."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a training goes. The rate follows the clock, so that it always ends where it should.
-
-    `start` is a checkpoint to begin with instead of random weights; what does not fit (other classes) begins anew.
-    """
-
-    minutes: float
-    batch: int = 8
-    side: int = 256
-    architecture: str = "yolo11n-seg.yaml"
-    rate: float = 1.5e-3
-    decay: float = 5e-4
-    seed: int = 0
-    start: Path | None = None
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands."""
-
-    share: float
-    pictures: int
-    losses: dict[str, float]
 
 
 def train(
@@ -323,20 +329,20 @@ def train(
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
     model = _fresh(plan, classes)
-    optimizer = _optimizer(model, plan)
+    steps = optimizer(model, plan)
     average = ModelEMA(model, decay=0.998, tau=300)
     started, pictures = time.monotonic(), 0
     saved = started
     while True:
         share = (time.monotonic() - started) / (60 * plan.minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate * _cycle(share)
+        for group in steps.param_groups:
+            group["lr"] = plan.rate * rate_at(share)
         batch = next(stream)
-        loss, losses = model(_tensors(batch))
-        optimizer.zero_grad(set_to_none=True)
+        loss, losses = model(tensors(batch))
+        steps.zero_grad(set_to_none=True)
         (loss.sum() / len(batch.images)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=10.0)
-        optimizer.step()
+        steps.step()
         average.update(model)
         pictures += len(batch.images)
         progress = Progress(share, pictures, {name: float(value) for name, value in losses.items()})
@@ -361,35 +367,6 @@ def _fresh(plan: Plan, classes: tuple[str, ...]) -> Any:  # noqa: ANN401  (ultra
     model.args = get_cfg()
     model.names = dict(enumerate(classes))
     return model.to(memory_format=torch.channels_last).train()
-
-
-def _optimizer(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """AdamW that lets only matrices decay, not biases and normalisation."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": plan.decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=plan.rate)
-
-
-def _cycle(share: float) -> float:
-    """Return the rate as a share of the highest: a linear rise, then a cosine fall (Loshchilov and Hutter, 2017)."""
-    if share < WARM_UP:
-        return max(share / WARM_UP, 0.02)
-    fall = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
-    return FINAL_RATE + (1 - FINAL_RATE) * (1 + float(torch.cos(torch.tensor(torch.pi * fall)))) / 2
-
-
-def _tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    images = torch.from_numpy(batch.images).to(memory_format=torch.channels_last)
-    return {
-        "img": images.float() / 255,
-        "cls": torch.from_numpy(batch.labels).float(),
-        "bboxes": torch.from_numpy(batch.boxes),
-        "batch_idx": torch.from_numpy(batch.owners).float(),
-        "masks": torch.from_numpy(batch.masks),
-    }
 
 
 def save(model: Any, classes: tuple[str, ...], side: int, out: Path) -> None:  # noqa: ANN401

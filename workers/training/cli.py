@@ -67,7 +67,7 @@ def train_yolo(  # noqa: PLR0913  (each is an option of the command)
     with _one_line_errors():
         data = read(dataset)
         measure = read(held_out) if held_out else None
-        from workers.models.yolo import Plan, Progress
+        from workers.training.plan import Plan, Progress
         from workers.training.yolo import profile_row, train
 
         shape = Plan(minutes=minutes, side=side, batch=batch, architecture=architecture)

@@ -14,6 +14,7 @@ from workers.models.family import Model
 from workers.registry import ModelSpec
 from workers.training.batches import batches
 from workers.training.coco import Dataset
+from workers.training.plan import Plan, Progress
 
 REVISION_DIGITS = 16
 LICENCE = "trained with AGPL-3.0 software; see Licences in the README"
@@ -34,7 +35,7 @@ class Trained(BaseModel):
 
 
 def train(
-    dataset: Dataset, out: Path, plan: yolo.Plan, report: Callable[[yolo.Progress], None] = lambda progress: None
+    dataset: Dataset, out: Path, plan: Plan, report: Callable[[Progress], None] = lambda progress: None
 ) -> Trained:
     """Train on the data set until the plan's minutes are over; the weights lie at `out` afterwards."""
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -64,9 +64,13 @@ class ArchitectureContract(FamilyContract):
         """See FamilyContract."""
         return family.load(self._spec)
 
-    def test_it_is_loaded_as_what_it_is(self, model: Model, spec: ModelSpec, record_property: Any) -> None:
+    def loaded_as(self, model: Model, spec: ModelSpec) -> str:
+        """Return the class that a checkpoint is of."""
         told = json.loads((spec.path / "config.json").read_text())
-        row = [self.architecture, self.family, sorted(self.capabilities), told.get("architectures", ["?"])[0]]
+        return str(told.get("architectures", ["?"])[0])
+
+    def test_it_is_loaded_as_what_it_is(self, model: Model, spec: ModelSpec, record_property: Any) -> None:
+        row = [self.architecture, self.family, sorted(self.capabilities), self.loaded_as(model, spec)]
         record_property("architecture", json.dumps(row))
 
         assert isinstance(model.scores, ScoreKind)

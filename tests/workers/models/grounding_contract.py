@@ -43,15 +43,21 @@ class GroundingContract(ArchitectureContract):
     capabilities = (Capability.GROUND,)
     sizes: ClassVar[tuple[tuple[int, int], ...]] = ((40, 64), (64, 40), (33, 33), (120, 50))
     """height and width of pictures that share a batch"""
+    lists: ClassVar[tuple[tuple[str, ...], ...]] = (
+        PHRASES,
+        ("a dog", "x" * 9, "é漢字"),
+        ("hole",),
+        ("yes", "no", "yes"),
+    )
+    """what is looked for in each"""
     processor: ClassVar[Any]
     """what the architecture's published code prepares and reads with"""
 
     def asks(self) -> Sequence[Ask]:
         """See FamilyContract."""
-        lists = (PHRASES, ("a dog", "x" * 9, "é漢字"), ("hole",), ("yes", "no", "yes"))
         return [
             self._asked(coloured(*size, seed), *phrases)
-            for seed, (size, phrases) in enumerate(zip(self.sizes, lists, strict=True))
+            for seed, (size, phrases) in enumerate(zip(self.sizes, self.lists, strict=True))
         ]
 
     def ask_of(self, pixels: Pixels) -> Ask:
@@ -106,12 +112,16 @@ class GroundingContract(ArchitectureContract):
     def hide(self, outputs: Any, inputs: Any) -> None:
         """Take out of the network's output what belongs to no phrase."""
 
-    def test_it_finds_what_the_published_code_finds(self, model: Model, spec: ModelSpec) -> None:
+    def wanted(self, spec: ModelSpec, pixels: Pixels, phrases: Sequence[str]) -> list[tuple[float, Box]]:
+        """Return what the published code finds, best first."""
         network = AutoModelForZeroShotObjectDetection.from_pretrained(spec.path).eval()
         parts = AutoImageProcessor.from_pretrained(spec.path), AutoTokenizer.from_pretrained(spec.path)
+        return self.published(network, self.processor(*parts), pixels, phrases)
+
+    def test_it_finds_what_the_published_code_finds(self, model: Model, spec: ModelSpec) -> None:
         phrases = ("a cat", "The hole", "dog")
         with torch.inference_mode():
-            wanted = self.published(network, self.processor(*parts), coloured(*self.sizes[0], 0), phrases)
+            wanted = self.wanted(spec, coloured(*self.sizes[0], 0), phrases)
 
         found = groundings(self.answer(model, *phrases))
 

@@ -145,7 +145,7 @@ def test_a_picture_and_its_enlargement_give_the_same_places(model: Model) -> Non
 def test_a_piece_of_what_was_found_is_not_found_again_but_a_neighbour_is() -> None:
     import torch
 
-    from workers.models.yolo import _distinct
+    from workers.modelling.squares import distinct
 
     masks = torch.zeros(4, 16, 16, dtype=torch.bool)
     for step in range(16):
@@ -157,7 +157,7 @@ def test_a_piece_of_what_was_found_is_not_found_again_but_a_neighbour_is() -> No
         [[*box, 0.9 - 0.1 * k, label] for k, (box, label) in enumerate(zip(boxes, [0, 0, 1, 0], strict=True))]
     )
 
-    assert _distinct(masks, rows, side=64).tolist() == [0, 2, 3]
+    assert distinct(masks, rows, side=64).tolist() == [0, 2, 3]
 
 
 def test_it_knows_the_classes_it_was_trained_on(model: Model) -> None:
@@ -178,7 +178,7 @@ def test_a_picture_without_pixels_or_colours_is_refused(model: Model) -> None:
 
 def test_closing_frees_the_network() -> None:
     loaded: Any = family.load(shipped())
-    network = weakref.ref(loaded._network)
+    network = weakref.ref(loaded.network)
 
     loaded.close()
     gc.collect()
@@ -192,7 +192,7 @@ def test_running_out_of_memory_is_said_as_such(model: Model, monkeypatch: pytest
     def starve(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(model._network, "forward", starve)  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.network, "forward", starve)  # type: ignore[attr-defined]
 
     with pytest.raises(DeviceOutOfMemory, match="batch of 2"):
         model.run([model.prepare(detect(np.zeros((8, 8, 3), dtype=np.uint8)))] * 2)
@@ -211,7 +211,7 @@ def test_the_shipped_file_is_small_and_in_half_precision() -> None:
 def test_a_file_that_is_not_the_pinned_one_is_refused() -> None:
     spec = shipped().model_copy(update={"revision": "sha256:0123456789abcdef"})
 
-    with pytest.raises(ModelUnavailable, match="not the pinned 0123456789abcdef"):
+    with pytest.raises(ModelUnavailable, match="not the pinned sha256:0123456789abcdef"):
         family.load(spec)
 
 
