@@ -1,11 +1,11 @@
 """What happens between two steps of a generation by transformers: drawing tokens, following given ones, stopping.
 
-The rows of a batch do not depend on each other: each draws by chance from a generator of its own, and each is ended by
-its own event.
+The rows of a batch do not depend on each other: each draws by chance from a generator of its own, is led along a path
+of its own, and is ended by its own event.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ class Stopped(StoppingCriteria):  # type: ignore[misc]  # transformers has no ty
         self._events = events
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:  # noqa: ANN401
-        """Return for each row (B × length tokens) whether it ends here."""
-        return torch.tensor([event.is_set() for event in self._events], device=input_ids.device)
+        """Return for each row (B × length tokens) whether it ends here; beams of a call are beside one another."""
+        ended = torch.tensor([event.is_set() for event in self._events], device=input_ids.device)
+        return ended.repeat_interleave(len(input_ids) // len(ended))
 
 
 class Drawing(LogitsProcessor):  # type: ignore[misc]
@@ -50,48 +51,48 @@ class Drawing(LogitsProcessor):  # type: ignore[misc]
 
 
 class Following(LogitsProcessor):  # type: ignore[misc]
-    """Lead each row along given tokens, and keep the log-probabilities that several continuations have on the way."""
+    """Lead each row along given tokens, and find how probable other tokens were on the way.
 
-    def __init__(self) -> None:
-        self._rows: list[Tokens] = []
-        self._wanted: list[list[tuple[int, int]]] = []
-        self._found: list[list[float]] = []
+    A row's `wanted` are beginnings of continuations of its prompt that part from its path at their last token or never;
+    `found` holds the log-probability of the last token of each, as far as the generation came.
+    """
 
-    def add(self, continuations: Sequence[Tokens]) -> tuple[int, list[list[tuple[int, int]]]]:
-        """Take in the continuations of a prompt. Returns how many rows it needs, and for `sums` where each is found."""
-        rows = beginnings(continuations)
-        places = []
-        for tokens in continuations:
-            place = []
-            for step, token in enumerate(tokens):
-                row = next(index for index, row in enumerate(rows) if row[:step] == tokens[:step])
-                while len(self._wanted) <= step:
-                    self._wanted.append([])
-                place.append((step, len(self._wanted[step])))
-                self._wanted[step].append((len(self._rows) + row, token))
-            places.append(place)
-        self._rows += rows
-        return len(rows), places
-
-    @property
-    def steps(self) -> int:
-        """How many steps it takes to have looked at all continuations."""
-        return len(self._wanted)
+    def __init__(self, paths: Sequence[Tokens], wanted: Sequence[Collection[Tokens]]) -> None:
+        self.found: list[dict[Tokens, float]] = [{} for _ in paths]
+        self.steps = max(len(one) for several in wanted for one in several)
+        """how many steps it takes to have looked at all"""
+        self._paths = paths
+        self._wanted = [(row, one) for row, several in enumerate(wanted) for one in several]
+        self._step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return logits (rows × vocabulary) that allow each row its next token alone."""
-        step = len(self._found)
+        now = [(row, one) for row, one in self._wanted if len(one) == self._step + 1]
         logs = torch.log_softmax(scores.float(), dim=-1)
-        rows, tokens = zip(*self._wanted[step], strict=True)
-        self._found.append(logs[list(rows), list(tokens)].tolist())
-        ahead = [row[step] if step < len(row) else 0 for row in self._rows]
+        values = logs[[row for row, _ in now], [one[-1] for _, one in now]].tolist()
+        for (row, one), value in zip(now, values, strict=True):
+            self.found[row][one] = value
+        ahead = [path[self._step] if self._step < len(path) else 0 for path in self._paths]
         told = torch.full_like(scores, -torch.inf)
         told[list(range(len(ahead))), ahead] = 0
+        self._step += 1
         return told
 
-    def sums(self, places: Sequence[Sequence[tuple[int, int]]]) -> list[float]:
-        """Return the log-probability of each continuation: the sum over its tokens; of those reached, when stopped."""
-        return [sum(self._found[step][index] for step, index in place if step < len(self._found)) for place in places]
+
+def paths(continuations: Sequence[Tokens]) -> list[tuple[Tokens, set[Tokens]]]:
+    """Return the fewest rows that see every continuation of a prompt: for each its path, and what is wanted there."""
+    left = {tokens[: end + 1] for tokens in continuations for end in range(len(tokens))}
+    told = []
+    for path in beginnings(continuations):
+        seen = {one for one in left if one[:-1] == path[: len(one) - 1]}
+        told.append((path, seen))
+        left -= seen
+    return told
+
+
+def total(tokens: Tokens, found: Mapping[Tokens, float]) -> float:
+    """Return the log-probability of a continuation: the sum over its tokens; of those reached, when stopped."""
+    return sum(found.get(tokens[: end + 1], 0.0) for end in range(len(tokens)))
 
 
 def beginnings(continuations: Sequence[Tokens]) -> list[Tokens]:

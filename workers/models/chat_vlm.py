@@ -1,8 +1,8 @@
 """The family `chat_vlm`: generative models that read pictures and text, and write.
 
 Qwen-VL, SmolVLM, Idefics (the open Flamingo) to Idefics3, LLaVA, PaliGemma, Llama 3.2 Vision, Gemma, InternVL, and
-whatever else transformers loads for image-text-to-text. For `ask` (free, or one of given options), `caption`, `draft`
-and, where the option `boxes` says how the model writes boxes, `ground`.
+whatever else transformers loads for image-text-to-text. For `ask` (free, one of given options, or JSON by a schema),
+`caption`, `draft` and, where the option `boxes` says how the model writes boxes, `ground`.
 
 Worked examples (few-shot) come as the argument `examples` of `ask`: triples (index of the picture, question, answer).
 The call's pictures are the examples' first, then those of the question itself; each example is a turn of the
@@ -11,20 +11,23 @@ conversation before the question.
 An option's score is its probability: the product of its tokens' after the prompt, as shares of the options' sum. Where
 one option begins with another, the end of the answer counts too; or the shorter would always win. A written answer's
 score is the geometric mean of its tokens' probabilities, and the boxes of `ground` all have that of the text that they
-stand in. Only calls whose prompts have the same length in tokens share a batch, so nothing is padded.
+stand in. Where a schema says what may come next, the probabilities are shares of what it leaves. Only calls whose
+prompts have the same length in tokens share a batch, so nothing is padded; free answers and those by any schema do.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from llguidance import LLMatcher
 from pydantic import Field, JsonValue
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Box
+from domain.schemas import Schema
 from domain.vision import Answer, Capability, Grounding, Label
 from workers.imaging.boxes_in_text import BoxFormat, boxes_in
 from workers.modelling.checkpoint import (
@@ -39,29 +42,23 @@ from workers.modelling.checkpoint import (
     pretrained,
     processor,
 )
-from workers.modelling.decoding import Drawing, Following, Stopped, Tokens, beginnings
+from workers.modelling.decoding import Drawing, Following, Stopped, Tokens, beginnings, paths, total
+from workers.modelling.grammars import Grammars, Held
 from workers.modelling.options import Options, options
 from workers.modelling.prompts import Prompts, Turn, shown
+from workers.modelling.wording import (
+    BY_SCHEMA,
+    CAPTION,
+    CHOOSE,
+    GROUND_PROMPTS,
+    filled,
+    own_pictures,
+    told_schema,
+)
 from workers.models.family import Ask, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
 CAPABILITIES = frozenset({Capability.ASK, Capability.CAPTION, Capability.DRAFT, Capability.GROUND})
-CHOOSE = "{}\nAnswer with one of: {options}."
-"""How a closed question is put to a model with a chat template; one without is asked as it was trained."""
-WHERE = (
-    'Find every {} in the picture. Answer with a JSON list alone, each item {"KEY": [CORNERS], "label": "..."}, '
-    "or [] where there is none."
-)
-XY, YX = "x0, y0, x1, y1", "y0, x0, y1, x1"
-GROUND_PROMPTS = {
-    BoxFormat.QWEN: WHERE.replace("KEY", "bbox_2d").replace("CORNERS", XY),
-    BoxFormat.QWEN_PIXELS: WHERE.replace("KEY", "bbox_2d").replace("CORNERS", XY),
-    BoxFormat.QWEN_TAGS: "Detect the bounding box of {}.",
-    BoxFormat.GEMMA: WHERE.replace("KEY", "box_2d").replace("CORNERS", YX),
-    BoxFormat.PALIGEMMA: "detect {}",
-    BoxFormat.INTERNVL: "Please provide the bounding box coordinate of the region this sentence describes: {}",
-    BoxFormat.JSON1000: WHERE.replace("KEY", "box").replace("CORNERS", f"{XY} from 0 to 1000"),
-}
 BETWEEN = {BoxFormat.PALIGEMMA: " ; "}
 """What stands between phrases, where it is no comma."""
 
@@ -82,7 +79,8 @@ class _Settings(Options):
     template: dict[str, JsonValue] = Field(default_factory=dict)
     ask_prompt: str = "{}"
     choose_prompt: str = ""
-    caption_prompt: str = "Describe the picture in one sentence."
+    schema_prompt: str = ""
+    caption_prompt: str = CAPTION
     boxes: BoxFormat | None = None
     ground_prompt: str = ""
 
@@ -96,8 +94,9 @@ def load(spec: ModelSpec) -> "ChatVlm":
     `temperature_sampling` (0: greedy) and `seed` (0), to draw answers by chance; `repetition_penalty` (1); `system`, a
     first message; `template`, a table of arguments for the chat template (such as `enable_thinking`); `ask_prompt`,
     where "{}" stands for the question (PaliGemma was trained on "answer en {}"); `choose_prompt`, where "{options}"
-    stands for the options besides; `caption_prompt`; `boxes`, how the model writes boxes (see `BoxFormat`), and
-    `ground_prompt`, where "{}" stands for the phrases; `threads`. Raises ModelUnavailable.
+    stands for the options besides; `schema_prompt`, where "{schema}" stands for the schema besides; `caption_prompt`;
+    `boxes`, how the model writes boxes (see `BoxFormat`), and `ground_prompt`, where "{}" stands for the phrases;
+    `threads`. Raises ModelUnavailable.
     """
     settings = options(spec, _Settings, CAPABILITIES)
     if Capability.GROUND in spec.capabilities and settings.boxes is None:
@@ -118,6 +117,8 @@ class _Call:
     inputs: dict[str, torch.Tensor]
     choices: tuple[tuple[Tokens, ...], ...] = ()
     """of a closed question: for each option its tokens, in as many ways as it may end"""
+    grammar: LLMatcher | None = None
+    """of an answer by a schema"""
 
     @property
     def ways(self) -> list[Tokens]:
@@ -137,6 +138,7 @@ class ChatVlm(Checkpoint):
         self._prompts = Prompts(told, settings.system, settings.template)
         self._writing = _greedy(network.generation_config, told, settings)
         self._ends = frozenset(_several(self._writing.eos_token_id))
+        self._grammars = Grammars(self._tokenizer, self._ends)
         # What is left to a checkpoint's taste (temperature, penalties, shortest lengths) would bend options' scores.
         network.generation_config = GenerationConfig(
             eos_token_id=self._writing.eos_token_id, pad_token_id=self._writing.pad_token_id
@@ -148,7 +150,7 @@ class ChatVlm(Checkpoint):
         """Render a call's prompt and preprocess its pictures.
 
         Raises ModelError on another capability, on no question or picture, on texts that hold the model's own signs,
-        and on a prompt that is too long.
+        on a prompt that is too long, and on a schema that the model's tokens cannot be held to.
         """
         if ask.capability not in CAPABILITIES or (ask.capability == Capability.GROUND and not self._settings.boxes):
             raise ModelError(f"this model cannot {ask.capability}")
@@ -165,7 +167,9 @@ class ChatVlm(Checkpoint):
                 f"the prompt with its pictures has {len(ids)} tokens, more than {self._most}; `max_prompt` allows "
                 f"longer ones within the model's positions, `max_pixels` makes pictures smaller"
             )
-        call = _Call(ask, inputs, self._choices(self._prompts.continued(ids, options)))
+        schema = ask.arguments.get("schema")
+        grammar = None if schema is None else self._grammars.of(schema)
+        call = _Call(ask, inputs, self._choices(self._prompts.continued(ids, options)), grammar)
         shapes = tuple((name, tuple(tensor.shape)) for name, tensor in sorted(inputs.items()))
         values = sum(tensor.numel() for tensor in inputs.values() if tensor.is_floating_point())
         weight = values // 3 * max(len(beginnings(call.ways)), 1)
@@ -196,19 +200,20 @@ class ChatVlm(Checkpoint):
         return [Turn(views, template.replace("{}", BETWEEN.get(boxes, ", ").join(phrases)))]
 
     def _asked(self, ask: Ask, views: Sequence[Any], options: Sequence[str]) -> list[Turn]:
-        examples = tuple(ask.arguments.get("examples", ()))
-        if not all(0 <= index < len(views) for index, _, _ in examples):
-            raise ModelError(f"the examples speak of pictures that are not among the {len(views)} given: {examples}")
-        told = [Turn((views[index],), self._question(text, options), answer) for index, text, answer in examples]
-        first = max((index for index, _, _ in examples), default=-1) + 1
-        return [*told, Turn(tuple(views[first:]), self._question(ask.arguments["question"], options))]
+        examples, schema = tuple(ask.arguments.get("examples", ())), ask.arguments.get("schema")
+        first = own_pictures(len(views), examples)
+        told = [Turn((views[at],), self._question(text, options, schema), answer) for at, text, answer in examples]
+        return [*told, Turn(tuple(views[first:]), self._question(ask.arguments["question"], options, schema))]
 
-    def _question(self, question: str, options: Sequence[str]) -> str:
+    def _question(self, question: str, options: Sequence[str], schema: Schema | None) -> str:
         template = self._settings.ask_prompt
         if options:
             template = self._settings.choose_prompt or (CHOOSE if self._prompts.templated else template)
+        elif schema is not None:
+            template = self._settings.schema_prompt or (BY_SCHEMA if self._prompts.templated else template)
         # An empty question stays empty whatever stands around it, to be refused.
-        return template.replace("{options}", ", ".join(options)).replace("{}", question) if question.strip() else ""
+        closed = {"options": ", ".join(options), "schema": told_schema(schema)}
+        return filled(template, question, **closed) if question.strip() else ""
 
     def _check(self, turns: Sequence[Turn], options: Sequence[str]) -> None:
         if not turns[-1].pictures:
@@ -227,22 +232,21 @@ class ChatVlm(Checkpoint):
             return tuple(tuple((*tokens, end) for end in sorted(self._ends)) for tokens in options)
         return tuple((tokens,) for tokens in options)
 
-    def _stacked(self, calls: Sequence[_Call], times: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Return the tensors of all calls, each as often as said."""
+    def _stacked(self, calls: Sequence[_Call]) -> dict[str, torch.Tensor]:
+        """Return the tensors of all calls, one below the other."""
         told = {}
         for name in calls[0].inputs:
-            rows = [call.inputs[name] for call, often in zip(calls, times, strict=True) for _ in range(often)]
-            stacked = torch.cat(rows).to(self.at.device)
+            stacked = torch.cat([call.inputs[name] for call in calls]).to(self.at.device)
             told[name] = stacked.to(self.at.dtype) if stacked.is_floating_point() else stacked
         return told
 
     def _written(self, batch: Sequence[Prepared], calls: Sequence[_Call]) -> list[Any]:
-        inputs = self._stacked(calls, [1] * len(calls))
+        inputs = self._stacked(calls)
         drawing = Drawing(len(calls), self._settings.temperature_sampling, self._settings.seed)
         told = self.network.generate(
             **inputs,
             generation_config=self._writing,
-            logits_processor=[drawing],
+            logits_processor=[Held([call.grammar for call in calls]), drawing],
             stopping_criteria=[Stopped([prepared.stopped for prepared in batch])],
         )
         tokens = told[:, inputs["input_ids"].shape[1] :].tolist()
@@ -260,7 +264,10 @@ class ChatVlm(Checkpoint):
         if call.ask.capability == Capability.GROUND:
             value = self._grounded(call, self._tokenizer.decode(ids[:end]), score, remarks)
         else:
-            value = self._tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
+            tidied = None if call.grammar is None else False  # a tokenizer that tidies blanks would change the JSON
+            value = self._tokenizer.decode(
+                ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=tidied
+            ).strip()
             value = Answer(text=value, score=score) if call.ask.capability == Capability.ASK else value
         return Told(value, remarks) if remarks else value
 
@@ -289,23 +296,25 @@ class ChatVlm(Checkpoint):
         return width, height
 
     def _chosen(self, batch: Sequence[Prepared], calls: Sequence[_Call]) -> list[Any]:
-        following = Following()
-        needed = [following.add(call.ways) for call in calls]
-        rows = [often for often, _ in needed]
-        events = [one.stopped for one, often in zip(batch, rows, strict=True) for _ in range(often)]
-        self.network.generate(
-            **self._stacked(calls, rows),
-            generation_config=GenerationConfig(max_new_tokens=following.steps, do_sample=False),
-            logits_processor=[following],
-            stopping_criteria=[Stopped(events)],
-        )
-        told = [following.sums(places) for _, places in needed]
-        return [self._closed(call, sums) for call, sums in zip(calls, told, strict=True)]
+        """Answer closed questions: each has as many rows as its options need, and `max_batch` of them go at a time."""
+        rows = [(index, *row) for index, call in enumerate(calls) for row in paths(call.ways)]
+        found: list[dict[Tokens, float]] = [{} for _ in calls]
+        for start in range(0, len(rows), self.spec.max_batch):
+            owners, along, wanted = zip(*rows[start : start + self.spec.max_batch], strict=True)
+            following = Following(along, wanted)
+            self.network.generate(
+                **self._stacked([calls[owner] for owner in owners]),
+                generation_config=GenerationConfig(max_new_tokens=following.steps, do_sample=False),
+                logits_processor=[following],
+                stopping_criteria=[Stopped([batch[owner].stopped for owner in owners])],
+            )
+            for owner, told in zip(owners, following.found, strict=True):
+                found[owner] |= told
+        return [self._closed(call, told) for call, told in zip(calls, found, strict=True)]
 
-    def _closed(self, call: _Call, sums: Sequence[float]) -> Told:
-        """Return the options by their probabilities, from the log-probabilities of all ways to write them."""
-        left = iter(sums)
-        ways = [[next(left) for _ in choice] for choice in call.choices]
+    def _closed(self, call: _Call, found: Mapping[Tokens, float]) -> Told:
+        """Return the options by their probabilities, from the log-probabilities of the tokens of all ways to write."""
+        ways = [[total(tokens, found) for tokens in choice] for choice in call.choices]
         logits = torch.stack([torch.tensor(way, dtype=torch.float64).logsumexp(dim=0) for way in ways])
         finite(logits)
         shares = torch.softmax(logits / self._settings.temperature, dim=0).tolist()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from pydantic import Field
-from transformers import AutoProcessor, Florence2ForConditionalGeneration, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Box, Point, Polygon
@@ -33,6 +33,7 @@ from workers.modelling.checkpoint import (
     pretrained,
     processor,
 )
+from workers.modelling.decoding import Stopped
 from workers.modelling.options import Options as Common
 from workers.modelling.options import Template, options
 from workers.models.family import Ask, Prepared, ScoreKind, Told
@@ -119,17 +120,6 @@ class _Said:
     whole: bool
 
 
-class _Unwanted(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
-    """Ends the rows of calls whose answer nobody wants any more."""
-
-    def __init__(self, stopped: Sequence[threading.Event]) -> None:
-        self._stopped = stopped
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ANN401
-        ended = torch.tensor([event.is_set() for event in self._stopped], device=input_ids.device)
-        return ended.repeat_interleave(len(input_ids) // len(ended))  # the beams of a row are beside one another
-
-
 class Florence(Checkpoint):
     """A loaded checkpoint. Calls of all tasks share a batch; prompts of equal length are answered together.
 
@@ -196,8 +186,8 @@ class Florence(Checkpoint):
         elif capability == Capability.SEGMENT:
             yield from self._of_prompt(arguments.get("prompt"), size)
         elif capability == Capability.ASK and self._ask is not None:
-            if arguments.get("options"):
-                raise ModelError("this model answers freely; it cannot weigh options")
+            if arguments.get("options") or arguments.get("schema"):
+                raise ModelError("this model answers freely; it cannot weigh options, nor answer by a schema")
             yield self._row(self._ask, BRIEF, arguments.get("question", ""))
         else:
             raise ModelError(f"Florence-2 has no task to {capability}")
@@ -261,7 +251,7 @@ class Florence(Checkpoint):
             encoder_outputs=self.network.get_encoder()(inputs_embeds=mixed, attention_mask=mask),
             attention_mask=mask,
             max_new_tokens=room,
-            stopping_criteria=StoppingCriteriaList([_Unwanted(stopped)]),
+            stopping_criteria=[Stopped(stopped)],
         )
         return [self._said(row[1:], room) for row in generated.tolist()]  # the first one is where all begin
 

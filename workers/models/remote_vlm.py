@@ -1,9 +1,9 @@
 """The family `remote_vlm`: vision-language models behind a server that speaks OpenAI's chat completions.
 
-For `ask` (free, or one of given options), `caption`, `draft` and, where the option `boxes` says how the model writes
-boxes, `ground`; served by vLLM, SGLang, `transformers serve` and the like. The source of such a row is the server's
-base URL (`http://127.0.0.1:8000/v1`): pictures and questions leave this process for it. What the server answers with
-cannot be pinned from here, and the row says so: its revision is `served:` and the id of the served model.
+For `ask` (free, one of given options, or JSON by a schema), `caption`, `draft` and, where the option `boxes` says how
+the model writes boxes, `ground`; served by vLLM, SGLang, `transformers serve` and the like. The source of such a row is
+the server's base URL (`http://127.0.0.1:8000/v1`): pictures and questions leave this process for it. What the server
+answers with cannot be pinned from here, and the row says so: its revision is `served:` and the id of the served model.
 
 No device computes here; what takes time is waiting. All calls of a batch are sent at once, as far as `concurrency` lets
 them. A call is sent once: where another of its batch fails, and the batch is cut to find which, the answers that came
@@ -13,6 +13,9 @@ Where the server tells probabilities, the score of a written text is the geometr
 `ground` have that of the text that they stand in. The options of a closed question stand under letters, and their
 scores are the letters' shares. Where it tells none, an answer has no score and a box has 1. Each answer is told with
 what its scores are.
+
+A schema goes to the server as `response_format`. Some servers heed none and write what they like: `Vision.ask` reads
+every answer by its schema, and tells one that is no JSON of it from one that is.
 """
 
 import math
@@ -28,11 +31,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import ModelError, ModelUnavailable
+from domain.schemas import Schema
 from domain.vision import Answer, Capability, Grounding, Label
 from workers.imaging.boxes_in_text import BoxFormat, boxes_in
 from workers.imaging.shown import SHORTEST_SIDE, Shown, shown
 from workers.modelling.completions import Choice, Server
 from workers.modelling.options import options
+from workers.modelling.wording import BY_SCHEMA, CAPTION, GROUND_PROMPTS, filled, own_pictures, told_schema
 from workers.models.family import Ask, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
@@ -43,19 +48,9 @@ TOP = 20
 """The most alternatives to a token that servers tell the probability of."""
 AROUND = " \t\r\n.,:;!?()[]{}*_`'\""
 """What may stand around an option that was chosen."""
-CAPTION = "Describe the picture in one sentence."
-FIND = (
-    'Find every {} in the picture. Answer with a JSON list alone, each item {{"{}": [{}], "label": "..."}}, '
-    "or [] where there is none."
-)
-GROUND_PROMPTS = {
-    BoxFormat.QWEN: FIND.format("{}", "bbox_2d", "x0, y0, x1, y1"),
-    BoxFormat.QWEN_PIXELS: FIND.format("{}", "bbox_2d", "x0, y0, x1, y1"),
-    BoxFormat.GEMMA: FIND.format("{}", "box_2d", "y0, x0, y1, x1"),
-    BoxFormat.JSON1000: FIND.format("{}", "box", "x0, y0, x1, y1 from 0 to 1000"),
-    BoxFormat.PALIGEMMA: "detect {}",
-}
-"""What to ask for a phrase. The other formats are made of special tokens, which servers leave out of their answers."""
+PLAIN = frozenset(BoxFormat) - {BoxFormat.QWEN_TAGS, BoxFormat.INTERNVL}
+"""The formats of boxes in plain text. The others are made of special tokens, which servers leave out of their answers.
+"""
 
 
 class Options(BaseModel):
@@ -100,8 +95,8 @@ def load(spec: ModelSpec) -> "RemoteVlm":
         )
     named = spec.model_copy(update={"options": {"model": served, **spec.options}})
     told = options(named, Options, CAPABILITIES)
-    if (Capability.GROUND in spec.capabilities or told.boxes) and told.boxes not in GROUND_PROMPTS:
-        known = ", ".join(GROUND_PROMPTS)
+    if (Capability.GROUND in spec.capabilities or told.boxes) and told.boxes not in PLAIN:
+        known = ", ".join(sorted(PLAIN))
         raise ModelUnavailable(f"model {spec.name!r}: to ground, `boxes` is one of {known}, not {told.boxes}")
     server = Server(
         spec.source,
@@ -126,6 +121,7 @@ class _Call:
     read: Callable[[Sequence[Choice]], Any]
     examples: tuple[dict[str, Any], ...] = ()
     top: int = 0
+    schema: Schema | None = None
     sent: Future[Any] | None = None
 
 
@@ -185,6 +181,9 @@ class RemoteVlm:
         more: dict[str, Any] = {"max_tokens": self._options.max_new_tokens}
         if self._options.logprobs:
             more |= {"logprobs": True, "top_logprobs": call.top} if call.top else {"logprobs": True}
+        if call.schema is not None:
+            told = {"name": "answer", "schema": call.schema}
+            more["response_format"] = {"type": "json_schema", "json_schema": told}
         choices = await self._server.choices(asked, more, prepared.stopped, self._limit_s)
         return None if choices is None else call.read(choices)
 
@@ -202,9 +201,7 @@ class RemoteVlm:
     def _question(self, ask: Ask, pictures: tuple[Shown, ...]) -> _Call:
         """Word a question. The examples' pictures come first, each an index, a question and its answer."""
         examples, options = tuple(ask.arguments.get("examples", ())), tuple(ask.arguments.get("options", ()))
-        if not all(0 <= at < len(pictures) for at, _, _ in examples):
-            raise ModelError(f"the examples speak of pictures that are not among the {len(pictures)} given: {examples}")
-        own = pictures[max((at for at, _, _ in examples), default=-1) + 1 :]
+        own, schema = pictures[own_pictures(len(pictures), examples) :], ask.arguments.get("schema")
         if not own or not all(text.strip() for text in (ask.arguments["question"], *options)):
             raise ModelError(
                 "a question needs words, and pictures besides those of its examples; an option needs words"
@@ -214,7 +211,7 @@ class RemoteVlm:
         def turns(at: int, question: str, answer: str) -> list[dict[str, Any]]:
             said = marks[options.index(answer)] if answer in options else answer
             return [
-                _user(pictures[at : at + 1], _asked(question, marks, options)),
+                _user(pictures[at : at + 1], _asked(question, marks, options, schema)),
                 {"role": "assistant", "content": said},
             ]
 
@@ -226,8 +223,9 @@ class RemoteVlm:
             return self._told(answer, choices, ScoreKind.NONE if answer.score is None else ScoreKind.MEAN)
 
         shown_before = tuple(turn for example in examples for turn in turns(*example))
-        text = _asked(ask.arguments["question"], marks, options)
-        return _Call(own, (text,), read, examples=shown_before, top=TOP if options and _single(marks) else 0)
+        text = _asked(ask.arguments["question"], marks, options, schema)
+        top = TOP if options and _single(marks) else 0
+        return _Call(own, (text,), read, examples=shown_before, top=top, schema=schema)
 
     def _grounding(self, pictures: tuple[Shown, ...], phrases: Sequence[str], told: BoxFormat, least: float) -> _Call:
         if not all(phrase.strip() for phrase in phrases):
@@ -278,8 +276,10 @@ def _user(pictures: Sequence[Shown], text: str) -> dict[str, Any]:
     return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
 
 
-def _asked(question: str, marks: Sequence[str], options: Sequence[str]) -> str:
-    """Return a question with its options, if it has any, each on a line of its own under its mark."""
+def _asked(question: str, marks: Sequence[str], options: Sequence[str], schema: Schema | None) -> str:
+    """Return a question with its options, each on a line of its own under its mark, or with its answer's schema."""
+    if schema is not None:
+        return filled(BY_SCHEMA, question, schema=told_schema(schema))
     lines = [f"{mark}. {option}" for mark, option in zip(marks, options, strict=True)]
     return "\n".join([question, *lines, f"Answer with one of {', '.join(marks)}, nothing else."]) if lines else question
 

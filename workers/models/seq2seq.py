@@ -19,11 +19,12 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Translation
 from workers.modelling.checkpoint import Checkpoint, Place, folder, place, pretrained, processor
+from workers.modelling.decoding import Stopped
 from workers.modelling.options import Options as Common
 from workers.modelling.options import options
 from workers.models.family import Ask, Prepared, ScoreKind, Told
@@ -214,17 +215,6 @@ class _Call:
     target: str
 
 
-class _Unwanted(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
-    """Ends the rows of calls whose answer nobody wants any more."""
-
-    def __init__(self, stopped: Sequence[threading.Event]) -> None:
-        self._stopped = stopped
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ANN401
-        ended = torch.tensor([event.is_set() for event in self._stopped], device=input_ids.device)
-        return ended.repeat_interleave(len(input_ids) // len(ended))  # beams of a text are beside one another
-
-
 class Translator(Checkpoint):
     """A loaded checkpoint."""
 
@@ -285,7 +275,7 @@ class Translator(Checkpoint):
             max_new_tokens=self._room,
             num_beams=self._beams,
             do_sample=False,
-            stopping_criteria=StoppingCriteriaList([_Unwanted(stopped)]),
+            stopping_criteria=[Stopped(stopped)],
             **self._languages.start(target),
         )
         end = self.network.generation_config.eos_token_id

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from domain.errors import ModelError
+from domain.schemas import closed, parsed
 from domain.vision import Answer, Capability, Grounding
 from tests.workers.models.architectures import ArchitectureContract
 from tests.workers.models.contract import coloured, grey
@@ -130,6 +131,17 @@ class ChatVlmContract(ArchitectureContract):
         assert len({one.group for one in prepared}) == 1
         assert prepared[0].group != model.prepare(ask(coloured(40, 64, 1))).group
         assert all(self.same(model.run([one])[0], answer) for one, answer in zip(prepared, together, strict=True))
+
+    def test_an_answer_by_a_schema_is_json_of_it_alone_as_in_company(self, model: Model) -> None:
+        schema = closed({"anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 0, "maximum": 99}]})
+        prepared = [model.prepare(ask(coloured(40, 64, seed), schema=schema)) for seed in range(3)]
+
+        together = model.run(prepared)
+
+        assert all(self.same(model.run([one])[0], answer) for one, answer in zip(prepared, together, strict=True))
+        for answer in map(bare, together):
+            parsed(answer.text, schema)
+            assert 0 < answer.score <= 1
 
     def test_calls_with_pictures_of_different_sizes_are_answered_as_alone(self, model: Model) -> None:
         groups: dict[Any, list[Prepared]] = {}

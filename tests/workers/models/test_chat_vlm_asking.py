@@ -1,8 +1,9 @@
 """The family `chat_vlm`: what its options do, how boxes are read, and what it refuses."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from tests.workers.models.chat_contract import TOLERANCE, ask, bare
 from tests.workers.models.contract import coloured, grey
 from tests.workers.models.toys import spec_of
 from workers.imaging.boxes_in_text import BoxFormat
+from workers.modelling.decoding import beginnings
 from workers.modelling.prompts import shown
+from workers.modelling.wording import GROUND_PROMPTS
 from workers.models import family
-from workers.models.chat_vlm import GROUND_PROMPTS
 from workers.models.family import Ask, Model, Told
 
 pytestmark = pytest.mark.model
@@ -154,6 +156,45 @@ def test_an_option_that_begins_another_is_told_from_it_by_the_end(folder: Path) 
     assert [alone[name] for name in ("a red", "a red car", "no")] == pytest.approx(
         torch.softmax(torch.stack(sums), dim=0).tolist(), abs=TOLERANCE
     )
+
+
+def test_only_prompts_of_one_length_share_a_batch(folder: Path) -> None:
+    model = loaded(folder)
+    one, alike, longer = (model.prepare(ask(WIDE, question=text)) for text in ("is it 1?", "is it 2?", "where is it?"))
+
+    lengths = [len(call.payload.inputs["input_ids"][0]) for call in (one, alike, longer)]
+    assert lengths[0] == lengths[1] != lengths[2]
+    assert one.group == alike.group != longer.group
+
+
+def test_a_question_of_many_options_is_answered_a_few_rows_at_a_time_as_at_once(folder: Path) -> None:
+    options = tuple(f"{color} car {number}" for color in ("red", "blue", "old") for number in range(22))
+    few, many = (
+        family.load(spec_of(folder, "chat_vlm", (Capability.ASK,), options={"threads": 1}, max_batch=most))
+        for most in (8, 1000)
+    )
+    calls = [few.prepare(ask(coloured(40, 64, seed), options=options)) for seed in range(2)]
+
+    with _rows_seen(few) as some, _rows_seen(many) as all_at_once:
+        answers, told = ([bare(answer) for answer in model.run(calls)] for model in (few, many))
+
+    assert max(some) == 8
+    assert len(beginnings(calls[0].payload.ways)) * 2 == max(all_at_once) > 8
+    for answer, other in zip(answers, told, strict=True):
+        shares = {label.name: label.score for label in other.options}
+        assert {label.name: label.score for label in answer.options} == pytest.approx(shares, abs=TOLERANCE)
+        assert answer.text == other.text
+
+
+@contextmanager
+def _rows_seen(model: Any) -> Iterator[list[int]]:
+    """Yield what gets the number of rows of each pass through the network."""
+    rows: list[int] = []
+    hook = model.network.register_forward_hook(lambda *told: rows.append(told[-1].logits.shape[0]))
+    try:
+        yield rows
+    finally:
+        hook.remove()
 
 
 def test_an_option_follows_the_prompt_as_a_tokenizer_would_have_it(folder: Path, flamingo: Model) -> None:
