@@ -46,6 +46,37 @@ def draw_surfaces(
         typer.echo(f"{out}: {count} pictures, {len(dataset.content.annotations)} defects, on {', '.join(textures)}")
 
 
+@draw_app.command("defects")
+def draw_defects(
+    good: Annotated[Path, typer.Argument(help="A folder with pictures of good parts.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; it gets annotations.json and images/.")],
+    count: Annotated[int, typer.Option(min=1, help="How many pictures, with a defect each.")],
+    classes: Annotated[
+        list[str], typer.Option("--class", help="A class named as its shape (scratch), or NAME=SHAPE (dent=pit).")
+    ],
+    prompts: Annotated[
+        list[str], typer.Option("--prompt", help="What a defect of the class is made of; one for each --class.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 1,
+    model: Annotated[str | None, typer.Option(help="A model that can imagine; the profile's default if none.")] = None,
+    profile: Annotated[str | None, typer.Option(help="A profile; default: SIGHTLINE_MODELS.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a model imagine what defects are made of, and draw them onto pictures of good parts."""
+    from storage.settings import load_settings
+    from workers.training.imagining import Order, good_pictures, imaginer, kinds_of, write_imagined
+
+    with _one_line_errors():
+        settings = load_settings()
+        order = Order(good_pictures(good), kinds_of(classes, prompts), count, seed)
+        with imaginer(profile or settings.models, model) as drawing, _bar("drawing", count) as (advance, _):
+            dataset = write_imagined(out, drawing, order, settings.image_limits, advance)
+    if as_json:
+        _print_json({"path": str(out), "pictures": count, "classes": list(dataset.classes), "seed": seed})
+    else:
+        typer.echo(f"{out}: {count} pictures with {', '.join(dataset.classes)}, on {len(order.good)} good ones")
+
+
 @app.command("yolo")
 def train_yolo(  # noqa: PLR0913  (each is an option of the command)
     dataset: Folder,

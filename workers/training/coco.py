@@ -136,6 +136,20 @@ def bits(annotation: CocoAnnotation, image: CocoImage) -> Bits:
     return canvas.astype(bool)
 
 
+def annotation(image_id: int, category_id: int, mask: Mask, **more: int) -> dict[str, Any]:
+    """Return an object as COCO writes it: box, area and the mask as uncompressed runs."""
+    box = mask.box
+    return {
+        **more,
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [box.x0, box.y0, box.width, box.height],
+        "area": mask.area,
+        "iscrowd": 0,
+        "segmentation": {"size": [mask.height, mask.width], "counts": list(mask.counts)},
+    }
+
+
 def write_drawn(
     out: Path,
     count: int,
@@ -177,18 +191,5 @@ def _write_surface(
     name = f"{seed:09d}.jpg"
     cv2.imwrite(str(folder / name), surface.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     image = {"id": seed, "file_name": name, "height": size[0], "width": size[1], "texture": surface.texture}
-    found = []
-    for defect in surface.defects:
-        mask = encode(defect.mask)
-        box = mask.box
-        found.append(
-            {
-                "image_id": seed,
-                "category_id": CLASSES.index(defect.label) + 1,
-                "bbox": [box.x0, box.y0, box.width, box.height],
-                "area": mask.area,
-                "iscrowd": 0,
-                "segmentation": {"size": list(size), "counts": list(mask.counts)},
-            }
-        )
+    found = [annotation(seed, CLASSES.index(defect.label) + 1, encode(defect.mask)) for defect in surface.defects]
     return image, found
