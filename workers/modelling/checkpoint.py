@@ -38,6 +38,10 @@ class Place:
     dtype: torch.dtype
     threads: int
     """of torch, on a CPU"""
+    compile: str = ""
+    """the mode of torch.compile; empty: not compiled"""
+    channels_last: bool = False
+    """whether convolutions find a picture's channels beside each other"""
 
     @property
     def dtype_name(self) -> str:
@@ -58,7 +62,13 @@ def place(spec: ModelSpec) -> Place:
         raise ModelUnavailable(f"model {spec.name!r}: device {spec.device!r} is asked for, but there is no CUDA device")
     device = torch.device(("cuda" if cuda else "cpu") if spec.device == "auto" else spec.device)
     dtype = DTYPES[spec.dtype] if device.type == "cuda" else torch.float32
-    return Place(device, dtype, int(spec.options.get("threads") or THREADS))
+    return Place(
+        device,
+        dtype,
+        threads=int(spec.options.get("threads") or THREADS),
+        compile=str(spec.options.get("compile") or ""),
+        channels_last=bool(spec.options.get("channels_last")),
+    )
 
 
 def folder(spec: ModelSpec, marker: str = "config.json", weights: str = "*.safetensors") -> Path:
@@ -82,7 +92,28 @@ def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: A
     model = kind.from_pretrained(
         path, dtype=at.dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **more
     )
-    return model.eval().requires_grad_(False).to(at.device)
+    model = model.eval().requires_grad_(False).to(at.device)
+    if at.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if at.compile:
+        _compile(model, path, at.compile)
+    return model
+
+
+def _compile(model: Any, path: Path, mode: str) -> None:  # noqa: ANN401
+    """Have a network compiled in place, at its first call: block by block where transformers names its repeated blocks.
+
+    Blocks of one class share what is compiled; a whole network would be compiled anew for each of its entries (features
+    of a text, of a picture). Sizes are not fixed: all batches but those of one share what is compiled. Raises
+    ModelUnavailable for a model that generates: its cache differs at each step, and each block of it is compiled until
+    torch gives up.
+    """
+    if model.can_generate():
+        raise ModelUnavailable(f"{path}: a model that generates text is not compiled; drop the option `compile`")
+    names = set(model._no_split_modules or ())
+    blocks = [module for module in model.modules() if type(module).__name__ in names]
+    for block in blocks or [model]:
+        block.compile(mode=mode, dynamic=True)
 
 
 def processor(kind: Any, path: Path, **more: Any) -> Any:  # noqa: ANN401

@@ -4,7 +4,7 @@ A slip of the pen in a row is told while loading, with the row, the field and wh
 """
 
 from collections.abc import Collection
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
@@ -27,6 +27,10 @@ class Options(Value):
 
     threads: int | None = Field(default=None, ge=1)
     """of torch, on a CPU"""
+    compile: Literal["", "default", "reduce-overhead", "max-autotune"] = ""
+    """the mode of torch.compile; with `reduce-overhead` a GPU runs CUDA graphs"""
+    channels_last: bool = False
+    """the layout of convolutional networks that GPUs favour"""
 
 
 class Tempered(Options):
