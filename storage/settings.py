@@ -40,7 +40,10 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=60.0, ge=0, description="how long SIGTERM waits for what runs")
     rering_seconds: float = Field(default=30.0, gt=0, description="when an unclaimed job is rung for again")
     job_threads: int = Field(default=8, ge=1, description="jobs that one worker runs at a time")
-    memory_mb: int = Field(default=6144, ge=1, description="budget for models on a CPU worker")
+    memory_mb: int = Field(default=6144, ge=1, description="budget for models on the CPU")
+    device_memory_mb: int | None = Field(
+        default=None, ge=1, description="budget for models on each accelerator; default: 70 % of what it has"
+    )
     call_limit_s: float | None = Field(default=None, gt=0, description="overrides every model's own limit")
     decode_limit_s: float = Field(default=60.0, gt=0, description="when a decode that still runs is taken for hung")
     job_limit_s: float = Field(default=900.0, gt=0, description="when a job that still runs is taken for hung")

@@ -260,6 +260,21 @@ workers = Table("workers", metadata, workers_columns)
 _partial("ix_workers_live", text("ended_at IS NULL"), workers.c.lease_until)
 
 
+class model_loads_columns(TypedColumns):  # noqa: N801
+    """What one of a worker's models weighs, and how often it was loaded and evicted."""
+
+    worker: Named[UUID] = Column(Uuid)
+    model: Named[str] = Column(String(64))
+    device: Named[str] = Column(String(32))
+    loads: Named[int] = Column(Integer)
+    evictions: Named[int] = Column(Integer)
+    thrashes: Named[int] = Column(Integer)
+    resident_bytes: Named[int] = Column(BigInteger)
+
+
+model_loads = Table("model_loads", metadata, model_loads_columns, PrimaryKeyConstraint("worker", "model"))
+
+
 class events_columns(TypedColumns):  # noqa: N801
     """A fact, written in the commit that made it true; `feed_id` is its place in the feed, given afterwards."""
 

@@ -1,18 +1,29 @@
 """Grouping calls in flight, per model. No torch, no thread, no clock of its own: all of it is told the time.
 
-A batch closes when it is full (by count or by pixels), when its oldest call has waited long enough, or when nothing
-else is in flight that could join. Order: earliest deadline, then lane, then age. Calls of different groups (say, input
-sizes) never share a batch.
+A batch closes when it is full (by count, by pixels or by tokens), when its oldest call has waited long enough, or when
+nothing else is in flight that could join. Calls of different groups (say, input sizes) never share a batch.
+
+Order: earliest deadline, then lane, then age. That alone would let a stream of urgent calls keep another waiting for
+ever, so a call that `PATIENCE` batches went before goes next, whatever comes: the oldest such call first. It holds
+between the groups of a model and between the models of a device alike.
+
+A job has one call at a time, so no more calls wait here than the process has job threads. That bounds the memory of
+this queue, and a job thread that waits claims no other job.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate
+from typing import Any, Self
 from uuid import UUID
 
 from workers.models.family import Prepared
+from workers.registry import ModelSpec
+
+PATIENCE = 8
+"""So many batches that a call might have been in may go before it."""
 
 
 @dataclass(eq=False)
@@ -25,10 +36,14 @@ class Call:
     deadline: float
     at: float
     answer: Future["Answered"] = field(default_factory=Future)
+    passed: int = 0
+    """how many batches went before it"""
 
     @property
     def order(self) -> tuple[float, int, float]:
         """By this calls are served."""
+        if self.passed >= PATIENCE:
+            return -math.inf, 0, self.at
         return self.deadline, self.lane, self.at
 
 
@@ -42,16 +57,23 @@ class Answered:
     ran_s: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Batcher:
     """The calls that wait for one model."""
 
     max_batch: int
-    max_pixels: int
+    max_pixels: float
     max_wait_s: float
-    waiting: list[Call] = field(default_factory=list)
+    max_tokens: float = math.inf
     safe: dict[Hashable, int] = field(default_factory=dict)
     """the batch size that fitted after memory ran out, by group"""
+    waiting: list[Call] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, spec: ModelSpec, safe: dict[Hashable, int] | None = None) -> Self:
+        """Return a batcher with a model's limits; what did not fit before is kept in `safe`."""
+        limits = spec.max_batch, spec.max_pixels, spec.max_wait_ms / 1000, spec.max_tokens
+        return cls(*limits, safe={} if safe is None else safe)
 
     def add(self, call: Call) -> None:
         """Let a call wait."""
@@ -68,8 +90,7 @@ class Batcher:
         """Return when the next batch closes: `now` if it does already, infinity while nothing waits."""
         if not self.waiting:
             return math.inf
-        batch = self._next()
-        if not others_may_join or self._full(batch):
+        if not others_may_join or self._full():
             return now
         # The oldest of all, not of this batch: one of another group must not wait for a more urgent one to ripen.
         return min(call.at for call in self.waiting) + self.max_wait_s
@@ -79,11 +100,17 @@ class Batcher:
         return min(call.order for call in self.waiting)
 
     def take(self) -> list[Call]:
-        """Take the next batch."""
-        batch = self._next()
+        """Take the next batch. It goes before all that wait on."""
+        batch = self._fitting(self._alike())
         taken = set(map(id, batch))
         self.waiting = [call for call in self.waiting if id(call) not in taken]
+        self.passed_over()
         return batch
+
+    def passed_over(self) -> None:
+        """Count a batch that went before all that wait."""
+        for call in self.waiting:
+            call.passed += 1
 
     def too_large(self, group: Hashable, size: int) -> None:
         """Remember that memory ran out at this size."""
@@ -93,23 +120,39 @@ class Batcher:
         """Return how many calls of a group may share a batch."""
         return min(self.max_batch, self.safe.get(group, self.max_batch))
 
-    def _next(self) -> list[Call]:
+    def _alike(self) -> list[Call]:
+        """Return the most urgent call and all that could share a batch with it, in order."""
         ordered = sorted(self.waiting, key=lambda call: call.order)
-        group = ordered[0].prepared.group
-        batch: list[Call] = []
-        pixels = 0
-        for call in ordered:
-            if call.prepared.group != group:
-                continue
-            pixels += call.prepared.pixels
-            if batch and (len(batch) >= self.limit(group) or pixels > self.max_pixels):
-                break
-            batch.append(call)
-        return batch
+        return [call for call in ordered if call.prepared.group == ordered[0].prepared.group]
 
-    def _full(self, batch: list[Call]) -> bool:
-        group = batch[0].prepared.group
-        if len(batch) >= self.limit(group) or sum(call.prepared.pixels for call in batch) >= self.max_pixels:
-            return True
-        # Another call of the group is waiting but did not fit: by pixels, then, the batch is full.
-        return sum(call.prepared.group == group for call in self.waiting) > len(batch)
+    def _fitting(self, alike: list[Call]) -> list[Call]:
+        """Return as many calls as fit into one batch; the first does, however large it is."""
+        pixels = accumulate(call.prepared.pixels for call in alike)
+        tokens = accumulate(call.prepared.tokens for call in alike)
+        within = alike[: self.limit(alike[0].prepared.group)]
+        fitting = [
+            call
+            for call, so_far, written in zip(within, pixels, tokens, strict=False)
+            if so_far <= self.max_pixels and written <= self.max_tokens
+        ]
+        return fitting or alike[:1]
+
+    def _full(self) -> bool:
+        alike = self._alike()
+        batch = self._fitting(alike)
+        return (
+            len(batch) < len(alike)
+            or len(batch) >= self.limit(batch[0].prepared.group)
+            or sum(call.prepared.pixels for call in batch) >= self.max_pixels
+            or sum(call.prepared.tokens for call in batch) >= self.max_tokens
+        )
+
+
+def next_batcher(batchers: Iterable[Batcher], now: float, *, others_may_join: bool) -> Batcher | None:
+    """Return the one, of those that share a device, whose batch goes next; None where none has closed."""
+    closed = [each for each in batchers if each.closes_at(now, others_may_join=others_may_join) <= now]
+    first = min(closed, key=Batcher.urgency, default=None)
+    for each in closed:
+        if each is not first:
+            each.passed_over()
+    return first

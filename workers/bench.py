@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -96,8 +96,7 @@ class _Lane:
 
     def __init__(self, spec: ModelSpec, model: Model) -> None:
         self.device = Device("bench", guard=lambda _jobs, _limit: nullcontext(), died=_died)
-        batcher = Batcher(spec.max_batch, spec.max_pixels, spec.max_wait_ms / 1000)
-        self.resident = Resident(spec.name, model, batcher, spec.call_limit_s)
+        self.resident = Resident(self.device, spec.name, model, Batcher.of(spec), spec.call_limit_s)
         self.device.add(self.resident)
         self.most = spec.max_batch
 
@@ -111,7 +110,7 @@ class _Lane:
 
         def ask() -> None:
             (call,) = prepared(1)
-            with self.device.job():
+            with self.device.census.job():
                 while time.monotonic() < until or len(answered) < 3 * self.most:
                     waiting = Call(call, uuid4(), 1, float("inf"), time.monotonic())
                     self.device.ask(self.resident, waiting).result()
@@ -148,7 +147,7 @@ def _question(model: Model, spec: ModelSpec) -> tuple[Capability, Callable[[int]
 
 
 def _copies(of: Prepared, count: int) -> list[Prepared]:
-    return [Prepared(of.payload, of.group, of.pixels, of.prompt) for _ in range(count)]
+    return [replace(of, stopped=threading.Event()) for _ in range(count)]
 
 
 def _sizes(most: int) -> list[int]:

@@ -5,6 +5,7 @@ tried again, and the size that fitted is remembered. Job threads wait for their 
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import DeviceOutOfMemory, ModelError, SightlineError
-from workers.batching import Answered, Batcher, Call
+from workers.batching import Answered, Batcher, Call, next_batcher
+from workers.memory import UNBOUNDED, Memory
 from workers.models.family import DeviceLost, Model
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ Guard = Callable[[Sequence[UUID], float], AbstractContextManager[None]]
 class Resident:
     """A loaded model on a device, and the calls that wait for it."""
 
+    device: "Device"
     name: str
     model: Model
     batcher: Batcher
@@ -41,46 +44,14 @@ class Resident:
 
 @dataclass
 class Census:
-    """How many jobs run in this process and how many of them wait for an answer, to know who could still join."""
+    """How many jobs run in this process and how many of them wait for an answer, to know who could still join.
+
+    The devices of a process share one: a job that waits for one of them joins no batch of another. Its lock is theirs.
+    """
 
     running: int = 0
     waiting: int = 0
-
-
-@dataclass
-class Device:
-    """A device, its models, and its thread."""
-
-    name: str
-    guard: Guard
-    died: Callable[[str], None]
-    """called when the thread cannot go on: without it no job would ever be answered again"""
-    clock: Callable[[], float] = time.monotonic
-    census: Census = field(default_factory=Census)
-
-    def __post_init__(self) -> None:
-        self._changed = threading.Condition()
-        self._residents: list[Resident] = []
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, name=f"device-{self.name}", daemon=True)
-        self._thread.start()
-
-    def add(self, resident: Resident) -> None:
-        """Serve a model from now on."""
-        with self._changed:
-            self._residents.append(resident)
-
-    def remove(self, resident: Resident) -> None:
-        """Serve a model no longer; nobody may be using it."""
-        with self._changed:
-            self._residents.remove(resident)
-
-    def close(self) -> None:
-        """Stop the thread as soon as no batch is ready."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join(timeout=5)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
     def job(self) -> Iterator[None]:
@@ -100,6 +71,53 @@ class Device:
         finally:
             self._count(waiting=-1)
 
+    def others_may_join(self) -> bool:
+        """Say whether a job runs that does not wait."""
+        return self.running > self.waiting
+
+    def _count(self, *, running: int = 0, waiting: int = 0) -> None:
+        with self.changed:
+            self.running += running
+            self.waiting += waiting
+            self.changed.notify_all()
+
+
+@dataclass(eq=False)
+class Device:
+    """A device, its memory, its models, and its thread."""
+
+    name: str
+    guard: Guard
+    died: Callable[[str], None]
+    """called when the thread cannot go on: without it no job would ever be answered again"""
+    memory: Memory = UNBOUNDED
+    census: Census = field(default_factory=Census)
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._changed = self.census.changed
+        self._residents: dict[Batcher, Resident] = {}
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name=f"device-{self.name}", daemon=True)
+        self._thread.start()
+
+    def add(self, resident: Resident) -> None:
+        """Serve a model from now on."""
+        with self._changed:
+            self._residents[resident.batcher] = resident
+
+    def remove(self, resident: Resident) -> None:
+        """Serve a model no longer; nobody may be using it."""
+        with self._changed:
+            del self._residents[resident.batcher]
+
+    def close(self) -> None:
+        """Stop the thread as soon as no batch is ready."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout=5)
+
     def ask(self, resident: Resident, call: Call) -> Future[Answered]:
         """Let a call join the model's next batch."""
         with self._changed:
@@ -115,12 +133,6 @@ class Device:
             if resident.batcher.withdraw(call):
                 self.census.waiting -= 1
                 call.answer.cancel()
-
-    def _count(self, *, running: int = 0, waiting: int = 0) -> None:
-        with self._changed:
-            self.census.running += running
-            self.census.waiting += waiting
-            self._changed.notify_all()
 
     def _serve(self) -> None:
         try:
@@ -141,21 +153,14 @@ class Device:
             resident, batch = closed
             self._run(resident, batch)
 
-    def _others_may_join(self) -> bool:
-        return self.census.running > self.census.waiting
-
     def _next_batch(self) -> tuple[Resident, list[Call]] | None:
-        now, more = self.clock(), self._others_may_join()
-        ready = [r for r in self._residents if r.batcher.closes_at(now, others_may_join=more) <= now]
-        if not ready:
-            return None
-        resident = min(ready, key=lambda r: r.batcher.urgency())
-        return resident, resident.batcher.take()
+        batcher = next_batcher(self._residents, self.clock(), others_may_join=self.census.others_may_join())
+        return None if batcher is None else (self._residents[batcher], batcher.take())
 
     def _nap(self) -> float:
-        now, more = self.clock(), self._others_may_join()
-        soonest = min((r.batcher.closes_at(now, others_may_join=more) for r in self._residents), default=now + 60.0)
-        return min(max(soonest - now, 0.0), LONGEST_NAP_S)
+        now, more = self.clock(), self.census.others_may_join()
+        closings = (batcher.closes_at(now, others_may_join=more) for batcher in self._residents)
+        return min(max(min(closings, default=math.inf) - now, 0.0), LONGEST_NAP_S)
 
     def _run(self, resident: Resident, batch: list[Call]) -> None:
         started = self.clock()

@@ -1,25 +1,57 @@
-"""How much memory this process holds, and how much it may hold before the kernel would take something away.
+"""How much memory a device has for models, how much this process holds, and how much it may hold of the machine's.
 
 The kernel's out-of-memory killer takes what it likes: a database as soon as the worker that is at fault. So a worker
 ends itself somewhat earlier (`watchdog.py`). Where the limit of a cgroup (a container) is smaller than the machine, it
 is the one that counts; both layouts, v1 and v2, are read.
 """
 
+import ctypes
+import gc
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+MEGABYTE = 1024 * 1024
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SHARE = 0.9
 """How much of the machine's or the container's memory a worker may hold where no setting says otherwise."""
 
 MODELS_SHARE = 0.7
-"""How much of that the models' budget may be: what a job holds besides comes on top, and over the limit is the end."""
+"""How much of a device's memory the models' budget may be: what a job or a batch holds besides comes on top."""
 
 
 def resident_bytes() -> int:
     """Return the memory that this process holds (RSS)."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_BYTES
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a device, in bytes: by default this machine's, of which this process holds a part."""
+
+    budget: float
+    """models are evicted when more would be taken"""
+    used: Callable[[], int] = resident_bytes
+    """how much is taken, by whomever it counts against"""
+    own: Callable[[], int] = resident_bytes
+    """how much this process holds, by which a model is weighed"""
+
+
+UNBOUNDED = Memory(math.inf)
+
+
+def give_back() -> None:
+    """Return what was freed to the system.
+
+    Of what a model held in pieces of less than 32 MB, glibc would keep nearly all, and the next eviction would be for
+    memory that is free. Another C library has no such call; then what it keeps is used again by the next load.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def default_limit(root: Path = Path("/")) -> int:
@@ -29,9 +61,10 @@ def default_limit(root: Path = Path("/")) -> int:
 
 
 def models_budget(wanted: int, limit: int) -> int:
-    """Return the models' budget: what was asked for, and no more than `MODELS_SHARE` of what the process may hold.
+    """Return the models' budget on the host: what was asked for, and no more than `MODELS_SHARE` of the limit.
 
-    Above it the watchdog would end the process before the first eviction, again and again.
+    `limit` is what the process may hold. Above it the watchdog would end the process before the first eviction, again
+    and again.
     """
     return min(wanted, int(MODELS_SHARE * limit))
 

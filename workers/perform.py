@@ -18,6 +18,7 @@ from domain.retries import RetryPolicy, decide
 from domain.texts import printable
 from domain.vision import Picture
 from storage.claims import ClaimedJob, Outcome
+from workers.device import Census
 from workers.imaging.decode import decode
 from workers.registry import Registry
 from workers.residency import Residency
@@ -36,6 +37,7 @@ class Workshop:
 
     registry: Registry
     residency: Residency
+    census: Census
     fetch: Callable[[str], bytes]
     """an image's bytes by its SHA-256"""
     memory: Callable[[str], Memory]
@@ -52,7 +54,7 @@ class Workshop:
 
 def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | None]) -> Outcome | None:
     """Run a job and return its outcome; None where it was fenced and nothing may be said of it any more."""
-    with workshop.residency.device.job(), workshop.patience(job.id):
+    with workshop.census.job(), workshop.patience(job.id):
         vision = JobVision(
             job=job,
             lane=Lane(job.lane).rank,

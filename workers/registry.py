@@ -43,6 +43,7 @@ class ModelSpec(BaseModel):
     dtype: str = "float32"
     max_batch: Annotated[int, Field(ge=1)] = 8
     max_pixels: Annotated[int, Field(ge=1)] = 32_000_000
+    max_tokens: Annotated[int, Field(ge=1)] = 32_768
     max_wait_ms: Annotated[float, Field(ge=0)] = 8.0
     call_limit_s: Annotated[float, Field(gt=0)] = 120.0
     options: Mapping[str, Any] = Field(default_factory=dict)

@@ -1,22 +1,27 @@
-"""What is loaded, and what is evicted to make room.
+"""What is loaded where, and what is evicted to make room.
 
-Loading happens in the thread of the job that needs the model, one load at a time, while the device's thread goes on
-answering for the models that are there. Memory is measured around each load, not guessed. Eviction takes the least
-recently used model that nobody uses. Two models that do not fit together are thrown out by turns: `loads` tells of it.
+Loading happens in the thread of the job that needs the model, one load at a time, while the devices' threads go on
+answering for the models that are there. Each device has a budget. What a model weighs is measured around its load and
+known from then on: room is made before the next load, and where a model weighs more than its row says, right after the
+first. Eviction takes the least recently used model that nobody uses. A model that comes back soon after it was evicted
+is told of: it and the other do not fit together.
 """
 
-import gc
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from domain.errors import ModelUnavailable
+from storage.model_loads import ModelTally
+from workers.accelerators import CPU, named
 from workers.batching import Batcher
 from workers.device import Device, Resident
-from workers.memory import resident_bytes
+from workers.memory import MEGABYTE, give_back
+from workers.models import family
 from workers.models.family import Model
 from workers.registry import ModelSpec
 
@@ -24,23 +29,44 @@ log = logging.getLogger(__name__)
 
 ROOM = 0.1
 """The share of the budget that an eviction leaves free, so that the next load does not evict at once again."""
+SOON_S = 60.0
+"""A model that is loaded again so soon after its eviction thrashes."""
+
+
+@dataclass
+class Past:
+    """What is known of a model for as long as the process lives, whether it is loaded or not."""
+
+    device: str
+    """where it computes"""
+    bytes: int
+    """what it weighed when it was loaded last; before the first time, what its row says"""
+    safe: dict[Hashable, int] = field(default_factory=dict)
+    """the batch size that fitted after memory ran out, by group"""
+    loads: int = 0
+    evictions: int = 0
+    thrashes: int = 0
+    evicted_at: float = -math.inf
+    evicted_for: str = ""
+    """the model that needed the room"""
 
 
 @dataclass
 class Residency:
-    """The models of one device under a budget in bytes."""
+    """The models of a process, each on its device and within that device's budget."""
 
-    device: Device
-    load: Callable[[ModelSpec], Model]
-    budget: int
-    measure: Callable[[], int] = resident_bytes
-    clock: Callable[[], float] = time.monotonic
-    loads: int = 0
-    evictions: int = 0
+    device: Callable[[str], Device]
+    """makes a device by name: the host's at once, another one when its first model comes"""
+    loader: Callable[[ModelSpec], Callable[[ModelSpec], Model]] = family.loader
     pinned: frozenset[str] = frozenset()
-    _residents: dict[str, Resident] = field(default_factory=dict)
-    _known: threading.Lock = field(default_factory=threading.Lock)
-    _loading: threading.Lock = field(default_factory=threading.Lock)
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.devices = {CPU: self.device(CPU)}
+        self._residents: dict[str, Resident] = {}
+        self._pasts: dict[str, Past] = {}
+        self._known = threading.Lock()
+        self._loading = threading.Lock()
 
     @contextmanager
     def using(self, spec: ModelSpec) -> Iterator[Resident]:
@@ -56,6 +82,22 @@ class Residency:
                 resident.users -= 1
                 resident.used_at = self.clock()
 
+    def tallies(self) -> list[ModelTally]:
+        """Return how often each model was loaded and evicted, and what those that are loaded weigh."""
+        with self._known:
+            return [
+                ModelTally(
+                    model=name,
+                    device=past.device,
+                    loads=past.loads,
+                    evictions=past.evictions,
+                    thrashes=past.thrashes,
+                    resident_bytes=past.bytes if name in self._residents else 0,
+                )
+                for name, past in sorted(self._pasts.items())
+                if past.loads
+            ]
+
     def _hold(self, spec: ModelSpec) -> Resident | None:
         with self._known:
             resident = self._residents.get(spec.name)
@@ -68,59 +110,104 @@ class Residency:
             held = self._hold(spec)  # another thread may have loaded it while this one waited
             if held is not None:
                 return held
-            self._make_room()
-            before = self.measure()
-            model = self._loaded(spec)
+            with self._known:
+                past = self._pasts.setdefault(spec.name, Past(named(spec.device), spec.memory_mb * MEGABYTE))
+            with _unavailable(spec):
+                load = self.loader(spec)  # the libraries stay when the model goes, so they are no part of its weight
+                if past.device in self.devices:
+                    self._make_room(self.devices[past.device], past.bytes, spec.name)
+                before = {name: device.memory.own() for name, device in self.devices.items()}
+                model = load(spec)
+                device = self._at(named(model.device))
             resident = Resident(
+                device=device,
                 name=spec.name,
                 model=model,
-                batcher=Batcher(spec.max_batch, spec.max_pixels, spec.max_wait_ms / 1000),
+                batcher=Batcher.of(spec, past.safe),
                 call_limit_s=spec.call_limit_s,
                 users=1,
-                bytes=max(self.measure() - before, 0),
                 used_at=self.clock(),
             )
-            self.loads += 1
-            log.info("model loaded", extra={"event": "model.loaded", "model": spec.name, "bytes": resident.bytes})
-            self.device.add(resident)
+            device.add(resident)
             with self._known:
+                past.device, past.bytes = device.name, max(device.memory.own() - before.get(device.name, 0), 0)
+                past.loads += 1
                 self._residents[spec.name] = resident
+            log.info("model loaded", extra={"event": "model.loaded", "model": spec.name, "bytes": past.bytes})
+            self._look_for_thrash(spec.name, past)
+            self._make_room(device, 0, spec.name)
         return resident
 
-    def _loaded(self, spec: ModelSpec) -> Model:
-        try:
-            return self.load(spec)
-        except ModelUnavailable:
-            raise
-        except Exception as error:
-            raise ModelUnavailable(f"model {spec.name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    def _at(self, name: str) -> Device:
+        if name not in self.devices:
+            self.devices[name] = self.device(name)
+        return self.devices[name]
 
-    def _make_room(self) -> None:
-        """Over the budget, evict until there is some room beneath it. What runs stays: an answer is owed.
+    def _make_room(self, device: Device, wanted: int, wanting: str) -> None:
+        """Where so many bytes more would pass the budget, evict until there is some room besides them.
 
-        What is freed is counted by what each model weighed when it was loaded: the allocator may keep freed pages, and
-        a loop on the process's own figure would then throw out everything.
+        What runs stays: an answer is owed. What is freed is counted by what each model weighed: the allocator may keep
+        freed pages, and a loop on the device's own figure would then throw out everything.
         """
-        over = self.measure() - self.budget
-        owed = over + ROOM * self.budget if over > 0 else 0
+        used, budget = device.memory.used(), device.memory.budget
+        over = used + wanted - budget
+        owed = over + ROOM * budget if over > 0 else 0
         while owed > 0:
-            victim = self._victim()
+            victim = self._victim(device)
             if victim is None:
+                facts = {"event": "memory.over_budget", "device": device.name, "model": wanting, "bytes": used}
+                log.warning("the models' budget is passed, and all that is left is in use", extra=facts)
                 return
-            self._unload(victim)
-            self.evictions += 1
-            owed -= victim.bytes
+            owed -= self._evict(victim, wanting)
 
-    def _victim(self) -> Resident | None:
+    def _victim(self, device: Device) -> Resident | None:
+        """Take out the model that goes next. One that weighs nothing here would make no room."""
         with self._known:
-            idle = [r for r in self._residents.values() if not r.users and r.name not in self.pinned]
-            victim = min(idle, key=lambda r: r.used_at, default=None)
+            idle = [
+                resident
+                for name, resident in self._residents.items()
+                if resident.device is device
+                and not resident.users
+                and name not in self.pinned
+                and self._pasts[name].bytes
+            ]
+            victim = min(idle, key=lambda resident: resident.used_at, default=None)
             if victim is not None:
                 del self._residents[victim.name]
             return victim
 
-    def _unload(self, resident: Resident) -> None:
-        self.device.remove(resident)
+    def _evict(self, resident: Resident, wanting: str) -> int:
+        """Unload a model and return what it weighed."""
+        resident.device.remove(resident)
         resident.model.close()
-        gc.collect()
-        log.info("model evicted", extra={"event": "model.evicted", "model": resident.name, "bytes": resident.bytes})
+        give_back()
+        past = self._pasts[resident.name]
+        with self._known:
+            past.evictions += 1
+        past.evicted_at, past.evicted_for = self.clock(), wanting
+        log.info("model evicted", extra={"event": "model.evicted", "model": resident.name, "bytes": past.bytes})
+        return past.bytes
+
+    def _look_for_thrash(self, name: str, past: Past) -> None:
+        away_s = self.clock() - past.evicted_at
+        if away_s > SOON_S:
+            return
+        with self._known:
+            past.thrashes += 1
+        log.warning(
+            "models %r and %r do not fit on %s together: %r was loaded again %.0f s after it made room; raise "
+            "SIGHTLINE_MEMORY_MB (on an accelerator SIGHTLINE_DEVICE_MEMORY_MB), or give each a worker of its own",
+            *(name, past.evicted_for, past.device, name, away_s),
+            extra={"event": "model.thrashed", "model": name, "other": past.evicted_for, "device": past.device},
+        )
+
+
+@contextmanager
+def _unavailable(spec: ModelSpec) -> Iterator[None]:
+    """Raise ModelUnavailable for whatever keeps a model from being loaded."""
+    try:
+        yield
+    except ModelUnavailable:
+        raise
+    except Exception as error:
+        raise ModelUnavailable(f"model {spec.name!r} cannot be loaded: {type(error).__name__}: {error}") from error

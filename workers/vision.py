@@ -204,9 +204,9 @@ class JobVision:
         return told.value
 
     def _answered(self, resident: Resident, prepared: Prepared) -> Answered:
-        begun, device = time.monotonic(), self.residency.device
+        begun, device = time.monotonic(), resident.device
         if isinstance(resident.model, Elsewhere):
-            with device.elsewhere():
+            with device.census.elsewhere():
                 value = self._wait(resident.model.submit(prepared), prepared.stopped.set)
             return Answered(value, 1, 0.0, time.monotonic() - begun)
         call = Call(prepared, self.job.id, self.lane, self.deadline, begun)

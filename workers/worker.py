@@ -15,7 +15,7 @@ from uuid import UUID
 from domain.applications import application
 from domain.errors import Unavailable
 from domain.retries import RetryPolicy
-from storage import leases
+from storage import leases, model_loads
 from storage.claims import claim, commit, hearable
 from storage.dispatching import anything_rung, still_heard
 from storage.image_store import ImageStore
@@ -24,26 +24,27 @@ from storage.memory import recall
 from storage.processes import Process, log_as_json, process
 from storage.session import Engine, connect, read, write
 from storage.settings import Settings
+from workers import accelerators
+from workers.accelerators import CPU
 from workers.celery_app import all_queue_names, make_app
 from workers.celery_process import Ear, node_name, serve
 from workers.committing import Committer
 from workers.crew import Crew, Links, watching
 from workers.deafness import Doubt, Listening
-from workers.device import Device
+from workers.device import Census, Device
 from workers.hearing import Ears, remembering
 from workers.leasing import Lease, LeaseKeeper, disowning
-from workers.memory import default_limit, models_budget
-from workers.models import family
+from workers.memory import MEGABYTE, Memory, default_limit, models_budget
 from workers.notes import Notes
 from workers.perform import Workshop, perform
 from workers.registry import Registry, load_profile
 from workers.residency import Residency
+from workers.tallying import Tallying, tallying
 from workers.tasks import define_ring
 from workers.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-MEGABYTE = 1024 * 1024
 NOTED_S = (1.0, 6.0)
 """When a leaving worker hands back again: a doorbell is mostly noted at once, else as late as a publish may take."""
 DEAF_AFTER = 3.0
@@ -99,12 +100,17 @@ def _bury_predecessor(engine: Engine, notes: Notes) -> None:
 
 def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: int) -> Workshop:
     registry = load_profile(settings.models, call_limit_s=settings.call_limit_s)
-    device = Device("cpu", guard=watchdog.guarding, died=watchdog.end)
-    residency = Residency(device, family.load, budget, pinned=frozenset(registry.profile.preload))
+    census = Census()
+
+    def device(name: str) -> Device:
+        memory = Memory(budget) if name == CPU else accelerators.memory(name, settings.device_memory_mb)
+        return Device(name, guard=watchdog.guarding, died=watchdog.end, memory=memory, census=census)
+
     images = ImageStore(settings.images_url, make=False)
     return Workshop(
         registry=registry,
-        residency=residency,
+        residency=Residency(device, pinned=frozenset(registry.profile.preload)),
+        census=census,
         fetch=images.get,
         memory=partial(TenantMemory, engine),
         guard=watchdog.guarding,
@@ -148,6 +154,8 @@ class _Worker:
         tell = partial(write, self.engine, still_heard)
         remembering(self.ears, tell, self.settings.rering_seconds, self.closing)
         disowning(self._disown, self.crew.held, self.keeper, lease_s / 4, self.closing)
+        tallies = Tallying(self.workshop.residency.tallies, partial(write, self.engine, model_loads.tell))
+        self.telling = tallying(tallies, lambda: self.keeper.lease.worker, lease_s / 4, self.closing)
         self.watchdog.start()
         app = make_app(self.settings, self.queues)
         define_ring(app, self._hear)
@@ -237,6 +245,7 @@ class _Worker:
         self.closing.set()
         self.committer.close()
         self.keeper.close()
+        self.telling.join(timeout=2)
         reason = "it was drained" if ended else "it was drained, past its time limit"
         try:
             write(self.engine, leases.end, self.keeper.lease.worker, leases.Ending(reason, lost=False))

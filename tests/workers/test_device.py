@@ -63,7 +63,7 @@ class Bench:
 
     def ask(self, number: int) -> Answered:
         """Be a job that asks once and waits."""
-        with self.device.job():
+        with self.device.census.job():
             return self.device.ask(self.resident, self.call(number)).result(BOUND_S)
 
     def ask_together(self, numbers: Sequence[int]) -> list[Answered | Exception]:
@@ -71,7 +71,7 @@ class Bench:
         together = threading.Barrier(len(numbers))
 
         def job(number: int) -> Answered | Exception:
-            with self.device.job():
+            with self.device.census.job():
                 together.wait(BOUND_S)
                 try:
                     return self.device.ask(self.resident, self.call(number)).result(BOUND_S)
@@ -91,7 +91,7 @@ def bench_with(model: Doubler, *, max_wait_s: float, most: int) -> Iterator[Benc
         yield
 
     device = Device("test", guard, died=pytest.fail)
-    resident = Resident("doubler", model, Batcher(most, 1_000, max_wait_s), call_limit_s=60.0)
+    resident = Resident(device, "doubler", model, Batcher(most, 1_000, max_wait_s), call_limit_s=60.0)
     device.add(resident)
     yield Bench(device, model, resident, guarded)
     device.close()
@@ -137,11 +137,11 @@ def test_a_waiting_call_goes_when_the_job_that_might_have_joined_ends(bench: Ben
     other_runs, asked = threading.Event(), threading.Event()
 
     def other() -> None:
-        with bench.device.job():
+        with bench.device.census.job():
             other_runs.set()
             assert asked.wait(BOUND_S)
 
-    with ThreadPoolExecutor(1) as pool, bench.device.job():
+    with ThreadPoolExecutor(1) as pool, bench.device.census.job():
         ending = pool.submit(other)
         assert other_runs.wait(BOUND_S)
         answer = bench.device.ask(bench.resident, bench.call(1))
@@ -221,7 +221,7 @@ def test_the_wrong_number_of_answers_is_an_error(bench: Bench, monkeypatch: pyte
 
 def test_a_call_taken_back_never_runs(bench: Bench) -> None:
     # given a job that waits for company
-    with bench.device.job(), bench.device.job():
+    with bench.device.census.job(), bench.device.census.job():
         call = bench.call(7)
         answer = bench.device.ask(bench.resident, call)
         # when it is stopped
@@ -241,7 +241,7 @@ def test_a_call_that_runs_already_cannot_be_taken_back(model: Doubler) -> None:
     # given a call on the device
     model.gate.clear()
     for bench in bench_with(model, max_wait_s=0.0, most=1):
-        with bench.device.job():
+        with bench.device.census.job():
             call = bench.call(3)
             answer = bench.device.ask(bench.resident, call)
             while bench.resident.batcher.waiting:
@@ -265,7 +265,7 @@ def test_many_jobs_with_many_calls_each_get_their_own_answers(model: Doubler) ->
 
         def job(at: int, bench: Bench = bench) -> list[int | None]:
             found: list[int | None] = []
-            with bench.device.job():
+            with bench.device.census.job():
                 for number in range(at * 20, at * 20 + 20):
                     try:
                         found.append(bench.device.ask(bench.resident, bench.call(number)).result(BOUND_S).value)
@@ -340,9 +340,8 @@ def test_a_thread_that_cannot_go_on_says_so() -> None:
         raise RuntimeError("no clock")
 
     # when its thread looks at the time
-    Device("test", lambda jobs, limit_s: nullcontext(), died=died, clock=broken).add(
-        Resident("doubler", Doubler(), Batcher(8, 1_000, 1.0), call_limit_s=60.0)
-    )
+    device = Device("test", lambda jobs, limit_s: nullcontext(), died=died, clock=broken)
+    device.add(Resident(device, "doubler", Doubler(), Batcher(8, 1_000, 1.0), call_limit_s=60.0))
     # then whoever can end the process is told why
     assert said.wait(5)
     assert "no clock" in told[0]
@@ -357,7 +356,7 @@ def test_a_lost_device_ends_its_thread_and_fails_no_job() -> None:
     model = Doubler(fail=lose)
     model.gate.set()
     device = Device("test", lambda _jobs, _limit: nullcontext(), died=ended.append)
-    resident = Resident("doubler", model, Batcher(8, 1_000, 0.0), call_limit_s=60.0)
+    resident = Resident(device, "doubler", model, Batcher(8, 1_000, 0.0), call_limit_s=60.0)
     device.add(resident)
     call = Call(Prepared(1, "numbers", 1), uuid4(), 1, 1.0, time.monotonic())
 

@@ -83,7 +83,7 @@ class Room:
         registry = Registry(Profile(models=(spec("far"), spec("near"))))
         vision = JobVision(job, 1, math.inf, registry, self.residency, lambda: self.stopped)
         picture = vision.picture("0", np.zeros((4, 4, 3), dtype=np.uint8))
-        with self.residency.device.job():
+        with self.residency.devices["cpu"].census.job():
             return vision.ask([picture], "what?", model=model), vision
 
     def asked(self, count: int) -> None:
@@ -98,7 +98,7 @@ def room() -> Iterator[Room]:
     far = Far()
     device = Device("test", guard=lambda _jobs, _limit: nullcontext(), died=lambda reason: None)
     loaded = {"far": far, "near": Near()}
-    yield Room(far, Residency(device, lambda told: loaded[told.name], 10**15))
+    yield Room(far, Residency(lambda name: device, lambda _: lambda told: loaded[told.name]))
     device.close()
 
 
@@ -118,7 +118,7 @@ def test_a_far_answer_is_waited_for_without_the_devices_thread_or_a_batch(room: 
         told = [one.result(10) for one in waiting]
     assert {answer.text for answer, _ in told} == {"0", "1"}
     assert [call.batch_size for _, vision in told for call in vision.calls] == [1, 1]
-    assert room.residency.device.census.waiting == 0
+    assert room.residency.devices["cpu"].census.waiting == 0
 
 
 def test_what_an_answer_says_of_its_scores_is_recorded_before_what_its_model_says(room: Room) -> None:
@@ -140,7 +140,7 @@ def test_a_far_models_error_is_the_jobs(room: Room) -> None:
     ).start()
     with pytest.raises(ModelUnavailable, match="it is away"):
         room.ask("far")
-    assert room.residency.device.census.waiting == 0
+    assert room.residency.devices["cpu"].census.waiting == 0
 
 
 class Late(Future[Any]):

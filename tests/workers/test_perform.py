@@ -24,7 +24,6 @@ from tests.support.drill import QUICK, RAISE, SLOW
 from tests.support.poison import Poison
 from tests.support.system import picture
 from workers.device import Device
-from workers.models import family
 from workers.perform import MAX_BODY_BYTES, Workshop, perform, storable
 from workers.registry import load_profile
 from workers.residency import Residency
@@ -61,7 +60,8 @@ def workshop(shelf: Shelf) -> Iterator[Workshop]:
     device = Device("cpu", guard=lambda jobs, limit_s: nullcontext(), died=pytest.fail)
     yield Workshop(
         registry=load_profile(str(DRILL)),
-        residency=Residency(device, family.load, 10**12),
+        residency=Residency(lambda name: device),
+        census=device.census,
         fetch=shelf.fetch,
         memory=lambda tenant: NoMemory(),
         guard=lambda jobs, limit_s: nullcontext(),
@@ -220,7 +220,7 @@ def test_nobody_counts_as_running_or_waiting_afterwards(workshop: Workshop, shel
         perform(one, workshop, lambda: None)
     perform(job(), workshop, lambda: "cancelled")
     # when the device is asked
-    census = workshop.residency.device.census
+    census = workshop.census
     # then it waits for nobody
     assert (census.running, census.waiting) == (0, 0)
 

@@ -20,7 +20,7 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     class Serving:
         def __init__(self, *parts: object) -> None:
-            found.append(parts[-1].residency.budget)
+            found.append(parts[-1].residency.devices["cpu"].memory.budget)
 
         def serve(self) -> None:
             """Nothing is served."""

@@ -5,7 +5,7 @@ itself is imported only when a model of that family is loaded. A model never see
 """
 
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,14 +36,16 @@ class Ask:
 class Prepared:
     """A call that is ready for the device.
 
-    Only calls with the same `group` share a batch. `pixels` is what the call weighs against the batch's limit.
-    `stopped` is set when nobody wants the answer any more: a model that takes many steps looks at it between two.
+    Only calls with the same `group` share a batch. `pixels` and `tokens` are what the call weighs against the batch's
+    limits: what the network sees, and what it reads and may write. `stopped` is set when nobody wants the answer any
+    more: a model that takes many steps looks at it between two.
     """
 
     payload: Any
     group: Hashable
     pixels: int
     prompt: str | None = None
+    tokens: int = 0
     stopped: threading.Event = field(default_factory=threading.Event, compare=False)
 
 
@@ -117,8 +119,8 @@ class Elsewhere(Protocol):
         """Send one call, and return what will hold its answer. For any thread; bounded in time by the model itself."""
 
 
-def load(spec: ModelSpec) -> Model:
-    """Import the family's file and load the model.
+def loader(spec: ModelSpec) -> Callable[[ModelSpec], Model]:
+    """Import a model's family, with the libraries that it needs, and return what loads the model.
 
     Raises ModelUnavailable with what is missing and how to get it.
     """
@@ -129,4 +131,9 @@ def load(spec: ModelSpec) -> Model:
             f"model {spec.name!r} needs the family {spec.family!r}, which cannot be imported: {error}; "
             f"install the extras `worker` and, for YOLO, `yolo`, for pictures from texts `imagine`"
         ) from error
-    return cast("Model", module.load(spec))
+    return cast("Callable[[ModelSpec], Model]", module.load)
+
+
+def load(spec: ModelSpec) -> Model:
+    """Import the family's file and load the model. Raises ModelUnavailable with what is missing."""
+    return loader(spec)(spec)
