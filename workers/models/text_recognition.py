@@ -25,8 +25,6 @@ from transformers import (
     AutoModelForObjectDetection,
     AutoModelForTextRecognition,
     AutoTokenizer,
-    StoppingCriteria,
-    StoppingCriteriaList,
     VisionEncoderDecoderModel,
 )
 
@@ -34,6 +32,7 @@ from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Polygon
 from domain.vision import Capability, TextRegion
 from workers.modelling.checkpoint import Checkpoint, Place, finite, folder, one_picture, place, pretrained, processor
+from workers.modelling.decoding import Stopped
 from workers.modelling.options import Part, Tempered, options
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
@@ -214,7 +213,7 @@ class _ByToken(_Recogniser):
             do_sample=False,
             output_logits=True,
             return_dict_in_generate=True,
-            stopping_criteria=StoppingCriteriaList([_Unwanted(calls)]),
+            stopping_criteria=[Stopped([call.stopped for call in calls])],
         )
         ids = told.sequences[:, 1:]
         logits = torch.stack(told.logits, dim=1).float() / self.temperature
@@ -227,16 +226,6 @@ class _ByToken(_Recogniser):
         length = ids.index(end) + 1 if end in ids else len(ids)
         text = str(self._tokenizer.decode(ids[:length], skip_special_tokens=True)).strip()
         return _Line(text, float(logs[:length].mean().exp()), cut=end not in ids)
-
-
-class _Unwanted(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
-    """Ends the rows of calls whose answer nobody wants any more."""
-
-    def __init__(self, calls: Sequence[Prepared]) -> None:
-        self._calls = calls
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ANN401
-        return torch.tensor([call.stopped.is_set() for call in self._calls], device=input_ids.device)
 
 
 class _Detector:

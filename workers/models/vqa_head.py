@@ -30,8 +30,6 @@ from transformers import (
     AutoTokenizer,
     BlipForQuestionAnswering,
     LxmertForQuestionAnswering,
-    StoppingCriteria,
-    StoppingCriteriaList,
     ViltForQuestionAnswering,
     VisualBertForQuestionAnswering,
 )
@@ -39,6 +37,7 @@ from transformers import (
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Answer, Capability, Label
 from workers.modelling.checkpoint import Checkpoint, Place, finite, folder, one_picture, place, pretrained, processor
+from workers.modelling.decoding import Stopped
 from workers.modelling.options import Part, Tempered, options
 from workers.modelling.regions import Regions
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told
@@ -119,9 +118,14 @@ class Asked(Checkpoint):
         self._temperature = told.temperature
 
     def prepare(self, ask: Ask) -> Prepared:
-        """Preprocess one picture and a question. Raises ModelError on anything else, and on options it cannot score."""
+        """Preprocess one picture and a question.
+
+        Raises ModelError on anything else, on options it cannot score, and on a schema.
+        """
         if ask.capability != Capability.ASK:
             raise ModelError(f"this model answers questions; it cannot {ask.capability}")
+        if ask.arguments.get("schema") is not None:
+            raise ModelError("this model answers in a few words; it cannot answer by a schema")
         pixels, question = framed(one_picture(ask)), str(ask.arguments["question"])
         options = tuple(dict.fromkeys(str(option) for option in ask.arguments.get("options", ())))
         if not question.strip() or not all(option.strip() for option in options):
@@ -276,16 +280,6 @@ class _Lxmert(_OfRegions):
         return told.question_answering_score  # type: ignore[no-any-return]
 
 
-class _Unwanted(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
-    """Ends the rows of calls whose answer nobody wants any more."""
-
-    def __init__(self, batch: Sequence[Prepared]) -> None:
-        self._batch = batch
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ANN401
-        return torch.tensor([prepared.stopped.is_set() for prepared in self._batch], device=input_ids.device)
-
-
 class _Blip(Asked):
     """BLIP: a decoder writes the answer (Li et al. 2022, section 5.4); options are ranked by their probability.
 
@@ -322,7 +316,7 @@ class _Blip(Asked):
             do_sample=False,
             output_logits=True,
             return_dict_in_generate=True,
-            stopping_criteria=StoppingCriteriaList([_Unwanted(batch)]),
+            stopping_criteria=[Stopped([prepared.stopped for prepared in batch])],
         )
         ids = told.sequences[:, 1:]
         logits = torch.stack(told.logits, dim=1).float()

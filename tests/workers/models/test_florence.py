@@ -180,8 +180,9 @@ class TestFlorence2(FlorenceContract):
         (answer,) = model.run([model.prepare(asked)])
 
         assert answer == Answer(text="two")
-        with pytest.raises(ModelError, match="cannot weigh options"):
-            model.prepare(Ask(Capability.ASK, asked.pictures, {"question": "is it?", "options": ("yes", "no")}))
+        for closed in ({"options": ("yes", "no")}, {"schema": {"type": "boolean"}}):
+            with pytest.raises(ModelError, match="cannot weigh options, nor answer by a schema"):
+                model.prepare(Ask(Capability.ASK, asked.pictures, {"question": "is it?", **closed}))
         with pytest.raises(ModelError, match="no task to ask"):
             family.load(spec.model_copy(update={"options": {}, "capabilities": (Capability.CAPTION,)})).prepare(asked)
 

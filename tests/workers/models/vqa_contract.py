@@ -173,6 +173,11 @@ class VqaContract(ArchitectureContract):
         with pytest.raises(ModelError, match="need words"):
             model.prepare(self.asked(coloured(9, 9, 0), question, options))
 
+    def test_a_schema_is_refused(self, model: Model) -> None:
+        asked = {"question": "is it?", "schema": {"type": "boolean"}}
+        with pytest.raises(ModelError, match="cannot answer by a schema"):
+            model.prepare(Ask(Capability.ASK, (grey(9, 9),), asked))
+
     def test_two_pictures_are_refused(self, model: Model) -> None:
         with pytest.raises(ModelError, match="takes one picture, not 2"):
             model.prepare(Ask(Capability.ASK, (grey(9, 9), grey(9, 9)), {"question": "same?"}))
