@@ -22,8 +22,9 @@ from workers.registry import ModelSpec
 from workers.training.coco import read as read_boxes
 
 COLDEST, HOTTEST = 0.05, 20.0
-ROUNDS = 6
-"""So often at most the model runs over the set: once as it is, and again until its temperature stays."""
+ROUNDS = 10
+"""So often at most the model runs over the set: once as it is, and again until its temperature stays (twice, if what it
+does to the scores is what the fit takes it to do; an option's share of sigmoids, say, needs more)."""
 SETTLED = 0.02
 """A temperature that would change by less than this share is left as it is."""
 BINS = 15
@@ -78,12 +79,16 @@ def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Calla
     """
     asked = _asked(spec, source)
     fitting, held_out = halves(asked.pictures, source)
-    temperature, before, after = 1.0, None, None
+    temperature = 1.0
+    before: Measured | None = None
+    after: Measured | None = None
     for _ in range(ROUNDS):
         shares, judged = _judged(spec, asked, temperature, Look(limits, advance))
         seen, unseen = ([one for one in judged if one.picture in half] for half in (fitting, held_out))
         _check(source, seen, unseen, shares=shares)
-        after = measure(unseen, shares=shares)
+        previous, after = after, measure(unseen, shares=shares)
+        if after == previous:
+            raise InvalidRequest(f"{spec.name}: the family {spec.family!r} takes no temperature; its scores stay")
         before = before or after
         step = fit(seen, shares=shares)
         if abs(math.log(step)) < SETTLED:
@@ -92,7 +97,7 @@ def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Calla
     else:
         raise InvalidRequest(
             f"{spec.name}: no temperature settled within {ROUNDS} rounds, the last was {temperature:g}; "
-            f"add labelled pictures, or see that the family {spec.family!r} takes a temperature at all"
+            f"add labelled pictures, or leave the model uncalibrated"
         )
     return Fitted(
         temperature=temperature,

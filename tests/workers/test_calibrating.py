@@ -306,10 +306,46 @@ def test_what_no_temperature_can_be_told_from_is_refused(
         calibrate(brightness(), file, LIMITS)
 
 
+def test_a_temperature_that_works_otherwise_is_fitted_until_it_stays(tmp_path: Path) -> None:
+    # given a family that divides its logits by the root of the temperature, and is twice too sure
+    file = greys(tmp_path, 600, chance(4.0))
+    # when it is calibrated, then the temperature is not 2 but 4
+    fitted = calibrate(brightness(sure=8.0, power=0.5), file, LIMITS)
+    assert fitted.temperature == pytest.approx(4, rel=0.3)
+    # and what was measured is what a family that takes it as it is measures at 2
+    assert fitted.nll == pytest.approx(calibrate(brightness(sure=8.0), file, LIMITS).nll, abs=0.002)
+
+
 def test_a_family_that_takes_no_temperature_is_found_out(tmp_path: Path) -> None:
     file = greys(tmp_path, 100, chance(2.0))
-    with pytest.raises(InvalidRequest, match=r"takes a temperature at all|no temperature from 0\.05"):
-        calibrate(brightness(deaf=True), file, LIMITS)
+    with pytest.raises(InvalidRequest, match=r"the family 'tests\.workers\.brightness' takes no temperature"):
+        calibrate(brightness(power=0), file, LIMITS)
+
+
+def test_phrases_are_calibrated_by_the_names_of_the_classes(tmp_path: Path) -> None:
+    # given pictures with a square each, the brighter the likelier to be a square of the set, and a model four times too
+    # sure of squares
+    random, images, objects = np.random.default_rng(2), [], []
+    (tmp_path / "images").mkdir()
+    for number in range(400):
+        grey = int(random.integers(60, 255))
+        pixels = np.zeros((20, 24), dtype=np.uint8)
+        pixels[5:13, 3:11] = grey
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 24, "height": 20})
+        there = random.random() < 1 / (1 + math.exp(-3 * (grey / 127.5 - 1)))
+        objects.append({"id": number, "image_id": number, "category_id": 1, "bbox": [3 if there else 12, 5, 8, 8]})
+    content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "square"}]}
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    spec = brightness(sure=12.0, kind="sigmoid").model_copy(update={"capabilities": (Capability.GROUND,)})
+    # when it is calibrated, then the boxes that it would tell are
+    fitted = calibrate(spec, tmp_path, LIMITS)
+    assert fitted.capability == "ground"
+    assert 250 < fitted.fitted_on + fitted.held_out < 400, (
+        "those of a score below 0.05 at the temperature 1 are left out"
+    )
+    assert fitted.temperature == pytest.approx(4, rel=0.35)
+    assert fitted.error[1] < fitted.error[0] - 0.05
 
 
 def test_scores_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:

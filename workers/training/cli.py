@@ -47,7 +47,7 @@ def draw_surfaces(
 
 
 @draw_app.command("defects")
-def draw_defects(
+def draw_defects(  # noqa: PLR0913  (each is an option of the command)
     good: Annotated[Path, typer.Argument(help="A folder with pictures of good parts.")],
     out: Annotated[Path, typer.Option(help="The folder to write; it gets annotations.json and images/.")],
     count: Annotated[int, typer.Option(min=1, help="How many pictures, with a defect each.")],
@@ -57,6 +57,7 @@ def draw_defects(
     prompts: Annotated[
         list[str], typer.Option("--prompt", help="What a defect of the class is made of; one for each --class.")
     ],
+    clean: Annotated[int, typer.Option(min=0, help="So many pictures more, without a defect.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 1,
     model: Annotated[str | None, typer.Option(help="A model that can imagine; the profile's default if none.")] = None,
     profile: Annotated[str | None, typer.Option(help="A profile; default: SIGHTLINE_MODELS.")] = None,
@@ -68,13 +69,21 @@ def draw_defects(
 
     with _one_line_errors():
         settings = load_settings()
-        order = Order(good_pictures(good), kinds_of(classes, prompts), count, seed)
-        with imaginer(profile or settings.models, model) as drawing, _bar("drawing", count) as (advance, _):
+        order = Order(good_pictures(good), kinds_of(classes, prompts), count, seed, clean)
+        with imaginer(profile or settings.models, model) as drawing, _bar("drawing", count + clean) as (advance, _):
             dataset = write_imagined(out, drawing, order, settings.image_limits, advance)
     if as_json:
-        _print_json({"path": str(out), "pictures": count, "classes": list(dataset.classes), "seed": seed})
+        _print_json(
+            {
+                "path": str(out),
+                "pictures": count + clean,
+                "defects": count,
+                "classes": list(dataset.classes),
+                "seed": seed,
+            }
+        )
     else:
-        typer.echo(f"{out}: {count} pictures with {', '.join(dataset.classes)}, on {len(order.good)} good ones")
+        typer.echo(f"{out}: {count} pictures with {', '.join(dataset.classes)} and {clean} clean ones, of {good}")
 
 
 @app.command("yolo")

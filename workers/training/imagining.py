@@ -63,6 +63,8 @@ class Order:
     kinds: Sequence[Kind]
     count: int
     seed: int
+    clean: int = 0
+    """so many pictures more, without a defect"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ def imaginer(profile: str, name: str | None) -> Iterator[Model]:
 def write_imagined(
     out: Path, model: Model, order: Order, limits: ImageLimits, advance: Callable[[], None] = lambda: None
 ) -> Dataset:
-    """Draw a new data set: pictures with a defect each, as PNG, and boxes and masks. The same order, the same bytes.
+    """Draw a new data set: pictures with a defect each, then clean ones. The same order, the same bytes.
 
     Raises InvalidRequest where the folder holds a data set already, a picture leaves no room for a defect, or what the
     model draws cannot be told from the ground; ImageRejected on a picture that cannot be read; what the model raises.
@@ -130,25 +132,27 @@ def write_imagined(
     (out / "images").mkdir(parents=True, exist_ok=True)
     labels = list(dict.fromkeys(one.label for one in order.kinds))
     images, annotations = [], []
-    for number, path in enumerate(_shuffled(order)):
-        one = order.kinds[number % len(order.kinds)]
+    for number, path in enumerate(_shuffled(order), start=1):
         ground = decode(path.read_bytes(), limits, path.name).pixels
-        defect = _drawn(model, one, ground, np.random.default_rng((order.seed, number)), path)
-        name = f"{number + 1:06d}.png"
-        Image.fromarray(defect.pixels).save(out / "images" / name)
-        height, width = defect.mask.shape
-        images.append({"id": number + 1, "file_name": name, "height": height, "width": width, **_origin(path, defect)})
-        annotations.append(annotation(number + 1, labels.index(one.label) + 1, encode(defect.mask), id=number + 1))
+        told: dict[str, Any] = {"good_picture": path.name}
+        if number <= order.count:
+            one = order.kinds[(number - 1) % len(order.kinds)]
+            defect = _drawn(model, one, ground, np.random.default_rng((order.seed, number)), path)
+            ground, told["patch_seed"] = defect.pixels, defect.patch_seed
+            annotations.append(annotation(number, labels.index(one.label) + 1, encode(defect.mask), id=number))
+        name = f"{number:06d}.png"
+        Image.fromarray(ground).save(out / "images" / name)
+        images.append({"id": number, "file_name": name, "height": len(ground), "width": len(ground[0]), **told})
         advance()
     categories = [{"id": index, "name": label} for index, label in enumerate(labels, start=1)]
-    told = {"images": images, "annotations": annotations, "categories": categories, "info": _info(order)}
-    (out / ANNOTATIONS).write_text(json.dumps(told), "utf-8")
+    content = {"images": images, "annotations": annotations, "categories": categories, "info": _info(order)}
+    (out / ANNOTATIONS).write_text(json.dumps(content), "utf-8")
     return read(out)
 
 
 def _shuffled(order: Order) -> Iterator[Path]:
     """Yield as many good pictures as are ordered; taken in turn, one would always get the same kind of defect."""
-    rng, left = np.random.default_rng(order.seed), order.count
+    rng, left = np.random.default_rng(order.seed), order.count + order.clean
     while left > 0:
         for index in rng.permutation(len(order.good))[:left]:
             yield order.good[index]
@@ -224,10 +228,6 @@ def _lit(ground: Pixels, unit: float) -> Colours:
     )
     smooth = cv2.GaussianBlur(small.mean(axis=2, dtype=np.float32), (0, 0), SHADE * unit / step)
     return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
-
-
-def _origin(path: Path, defect: _Defect) -> dict[str, Any]:
-    return {"good_picture": path.name, "patch_seed": defect.patch_seed}
 
 
 def _info(order: Order) -> dict[str, Any]:
