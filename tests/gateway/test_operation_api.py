@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 from domain.access import Scope
 from gateway.api.app import create_app
 from gateway.api.problems import STATUSES
-from storage import gauges
-from storage.session import read
+from storage import gauges, model_loads
+from storage.model_loads import ModelTally
+from storage.session import read, write
 from storage.settings import Settings
 from tests.gateway.sending import finish, make_key, picture, send
+from tests.support.life import Life
 
 pytestmark = pytest.mark.service
 
@@ -69,6 +71,27 @@ def test_metrics_tell_of_jobs_queues_and_requests_and_of_no_tenant(client: TestC
     assert 'sightline_http_request_seconds_count{method="POST",route="/v1/jobs",status="202"} 2.0' in text
     assert "acme" not in text
     assert first["id"] not in text
+
+
+def test_metrics_tell_of_models_over_all_workers_and_their_counters_never_fall(
+    client: TestClient, engine: Engine
+) -> None:
+    # given two workers that loaded a model, one of which had evicted it soon before
+    life = Life(engine)
+    first, second = life.worker(), life.worker()
+    write(engine, model_loads.tell, first, [ModelTally("reader", "cpu", 3, 2, 1, 500)])
+    write(engine, model_loads.tell, second, [ModelTally("reader", "cpu", 1, 0, 0, 400)])
+    # when the metrics are read before and after the first one's end
+    before = client.get("/metrics").text
+    life.end(first)
+    after = client.get("/metrics").text
+    # then both count as long as they live, and what was counted stays
+    reader = '{device="cpu",model="reader"}'
+    for counted in ("loads_total%s 4.0", "evictions_total%s 2.0", "thrashes_total%s 1.0"):
+        assert f"sightline_model_{counted % reader}\n" in before
+        assert f"sightline_model_{counted % reader}\n" in after
+    assert f"sightline_model_resident_bytes{reader} 900.0\n" in before
+    assert f"sightline_model_resident_bytes{reader} 400.0\n" in after
 
 
 def test_the_gauges_tell_delayed_jobs_from_eligible_ones(client: TestClient, engine: Engine) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from workers.memory import SHARE, default_limit, models_budget, resident_bytes
+from workers.memory import SHARE, default_limit, give_back, models_budget, resident_bytes
 
 GIGABYTE = 1024**3
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -48,3 +48,19 @@ def test_models_are_evicted_before_the_process_is_ended() -> None:
     # then what was asked for is taken only where the limit of the process is well above it
     assert models_budget(6 * GIGABYTE, 30 * GIGABYTE) == 6 * GIGABYTE
     assert models_budget(6 * GIGABYTE, 4 * GIGABYTE) == int(0.7 * 4 * GIGABYTE)
+
+
+def test_what_was_freed_in_small_pieces_is_given_back_to_the_system() -> None:
+    # given 400 MB in pieces of 100 kB, each beside something that stays
+    before = resident_bytes()
+    kept, pieces = [], []
+    for _ in range(4_000):
+        pieces.append(b"x" * 100_000)
+        kept.append(bytearray(1_000))
+    assert resident_bytes() - before > 300_000_000
+    # when they are freed and given back
+    del pieces
+    give_back()
+    # then this process holds them no longer
+    assert resident_bytes() - before < 100_000_000
+    assert len(kept) == 4_000

@@ -93,11 +93,22 @@ def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: A
         path, dtype=at.dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **more
     )
     model = model.eval().requires_grad_(False).to(at.device)
+    _read_in(model)
     if at.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if at.compile:
         _compile(model, path, at.compile)
     return model
+
+
+def _read_in(model: torch.nn.Module) -> None:
+    """Read the weights that lie in a mapped file: else the first batch would, on the device's thread, with all waiting.
+
+    Before that they are in no process's memory either, and nobody could measure what the model weighs.
+    """
+    for weights in model.state_dict().values():
+        if weights.device.type == "cpu":
+            weights.sum()
 
 
 def _compile(model: Any, path: Path, mode: str) -> None:  # noqa: ANN401

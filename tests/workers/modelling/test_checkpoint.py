@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from domain.errors import DeviceOutOfMemory
 from domain.vision import Capability
 from tests.workers.models.toys import spec_of
-from workers.modelling.checkpoint import Place, computing, place
+from workers.memory import resident_bytes
+from workers.modelling.checkpoint import Place, computing, place, pretrained
 from workers.models.family import DeviceLost
 
 pytestmark = pytest.mark.model
@@ -46,3 +48,17 @@ def test_an_error_of_the_device_is_told_from_one_of_a_call(error: Exception, bec
         raise error
 
     assert raised.type is becomes
+
+
+def test_a_loaded_model_holds_its_weights_before_it_first_runs(tmp_path: Path) -> None:
+    # given a checkpoint of 200 MB, of which the file is mapped when it is loaded
+    network = BertModel(BertConfig(vocab_size=50_000, hidden_size=1024, num_hidden_layers=1, num_attention_heads=8))
+    weighs = sum(weights.nbytes for weights in network.parameters())
+    network.save_pretrained(tmp_path)
+    del network
+    before = resident_bytes()
+    # when it is loaded
+    loaded = pretrained(BertModel, tmp_path, HERE)
+    # then all of it is in memory already, to be measured, and not left for the first batch to read
+    assert resident_bytes() - before > 0.8 * weighs
+    assert loaded.num_parameters() * 4 == weighs > 200_000_000
