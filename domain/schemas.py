@@ -24,6 +24,10 @@ MOST_DEEP = 16
 """so many schemas lie within one another"""
 MOST_PARTS = 500
 """so many schemas are in one, with references put in place"""
+FARTHEST = 10**15
+"""from 0, of a bound of numbers: further away JSON's numbers are not exact"""
+LONGEST = 10_000
+"""characters or items that a bound may speak of; no answer is as long"""
 TAKES: Mapping[str, tuple[str, ...]] = {
     "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "minItems", "maxItems"),
@@ -179,9 +183,10 @@ def _choices(told: Mapping[str, Any], place: str) -> list[Any]:
 def _bounds(told: Mapping[str, Any], kind: str, place: str) -> Schema:
     """Return bounds, whole numbers as such. Refuses those that are none, or that nothing lies between."""
     whole = kind != "number"
+    first, last = (0, LONGEST) if kind in {"array", "string"} else (-FARTHEST, FARTHEST)
     for name, bound in told.items():
-        if not _is(bound, "integer" if whole else "number") or (bound < 0 and kind in {"array", "string"}):
-            _refuse(f"{place}.{name}", f"is a {'whole ' if whole else ''}number that bounds, not {bound!r}")
+        if not _is(bound, "integer" if whole else "number") or not first <= bound <= last:
+            _refuse(f"{place}.{name}", f"is a {'whole ' if whole else ''}number from {first} to {last}, not {bound!r}")
     found = {name: int(bound) if whole else bound for name, bound in told.items()}
     step = 1 if kind == "integer" else 0
     least = [found[name] for name in ("minimum", "minLength", "minItems") if name in found]
