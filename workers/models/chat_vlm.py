@@ -172,8 +172,9 @@ class ChatVlm(Checkpoint):
         call = _Call(ask, inputs, self._choices(self._prompts.continued(ids, options)), grammar)
         shapes = tuple((name, tuple(tensor.shape)) for name, tensor in sorted(inputs.items()))
         values = sum(tensor.numel() for tensor in inputs.values() if tensor.is_floating_point())
-        weight = values // 3 * max(len(beginnings(call.ways)), 1)
-        return Prepared(call, group=(bool(options), shapes), pixels=max(weight, 1), prompt=prompt)
+        rows = max(len(beginnings(call.ways)), 1)
+        tokens = rows * (len(ids) + self._settings.max_new_tokens)
+        return Prepared(call, (bool(options), shapes), pixels=values // 3 * rows, prompt=prompt, tokens=tokens)
 
     def answers(self, batch: Sequence[Prepared]) -> list[Any]:
         """Return an Answer, a text, or Groundings for each call, with what its caller should know besides."""

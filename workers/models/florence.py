@@ -155,7 +155,8 @@ class Florence(Checkpoint):
         rows = tuple(row for row, _ in told)
         prompt = " | ".join(f"{row.task}{row.phrase}" for row in rows)
         call = _Call(ask.capability, tensor, size, rows, cut=sum(was_cut for _, was_cut in told))
-        return Prepared(call, group=tuple(tensor.shape), pixels=tensor[0, 0].numel(), prompt=prompt)
+        tokens = sum(len(row.ids) + row.room for row in rows)
+        return Prepared(call, tuple(tensor.shape), pixels=tensor[0, 0].numel(), prompt=prompt, tokens=tokens)
 
     def answers(self, batch: Sequence[Prepared]) -> list[Any]:
         """Answer each call, with what was dropped or cut on the way."""

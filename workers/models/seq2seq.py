@@ -247,7 +247,8 @@ class Translator(Checkpoint):
             raise ModelError(f"the text has {len(spoken)} lines or pieces to translate, more than {MOST_PIECES}")
         ids = tuple(tuple(self._languages.encode(part, source, target)) for part in spoken)
         lengths = tuple(map(len, ids))
-        return Prepared(_Call(found, ids, target), group=(source, target, lengths), pixels=max(sum(lengths), 1))
+        tokens = sum(length + self._room for length in lengths)
+        return Prepared(_Call(found, ids, target), group=(source, target, lengths), pixels=0, tokens=tokens)
 
     def answers(self, batch: Sequence[Prepared]) -> list[Translation | Told]:
         """Translate each text. A translation that reached `max_new_tokens` is told as `cut_pieces`."""

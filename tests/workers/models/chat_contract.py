@@ -221,12 +221,19 @@ class ChatVlmContract(ArchitectureContract):
 
     def test_the_weight_of_a_closed_question_grows_with_its_options(self, model: Model) -> None:
         free, short, long = (
-            model.prepare(ask(grey(40, 64), question="is it?", options=options)).pixels
+            model.prepare(ask(grey(40, 64), question="is it?", options=options))
             for options in ((), ("yes", "no"), ("yes, two", "no, none", "a red car"))
         )
 
-        assert free == short
-        assert long == 3 * short
+        assert free.pixels == short.pixels > 0
+        assert long.pixels == 3 * short.pixels
+        assert long.tokens >= 3 * short.tokens
+
+    def test_a_call_weighs_the_tokens_of_its_prompt_and_of_what_may_be_written(self, model: Model) -> None:
+        for question in ("is it?", "is it or is it?"):
+            prepared = model.prepare(ask(grey(40, 64), question=question))
+
+            assert prepared.tokens == prepared.payload.inputs["input_ids"].shape[1] + STEPS
 
     def test_arguments_are_never_changed(self, model: Model) -> None:
         pixels = coloured(1, 300, 1)

@@ -122,6 +122,12 @@ class Seq2SeqContract(ArchitectureContract):
         assert max(map(len, prepared.payload.ids)) <= self.options["max_new_tokens"] // 2
         assert bare(answer).text.split() == " ".join(bare(self.answer(model, piece)).text for piece in pieces).split()
 
+    def test_a_text_weighs_its_tokens_and_those_that_may_be_written(self, model: Model) -> None:
+        one, two = (model.prepare(self.asked(text)) for text in ("a", "a\na"))
+
+        assert one.tokens == len(one.payload.ids[0]) + self.options["max_new_tokens"]
+        assert (two.tokens, two.pixels) == (2 * one.tokens, 0)
+
     def test_what_looks_like_a_special_token_is_text(self, model: Model) -> None:
         ids = model.prepare(self.asked("a </s> b <pad> c")).payload.ids[0]
 
