@@ -63,6 +63,8 @@ class Fitted:
     accuracy: float
     nll: tuple[float, float]
     error: tuple[float, float]
+    helps: bool
+    """whether what is right is likelier with it, and so worth to be written"""
 
 
 def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Callable[[], None] = lambda: None) -> Fitted:
@@ -109,6 +111,7 @@ def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Calla
         accuracy=round(after.right, 4),
         nll=(round(before.nll, 4), round(after.nll, 4)),
         error=(round(before.error, 4), round(after.error, 4)),
+        helps=after.nll <= before.nll,
     )
 
 

@@ -104,10 +104,12 @@ def calibrate(
     path = _path(profile)
     (spec,) = _chosen(load_profile(str(path)), [name])
     fitted = fit(spec, labelled, load_settings().image_limits)
-    if out is not None:
+    worse = f"{name}: on the held-out half the temperature {fitted.temperature:g} does worse than none; add labels"
+    if out is not None and fitted.helps:
         out.write_text(with_option(path.read_text("utf-8"), name, "temperature", fitted.temperature), "utf-8")
     if as_json:
         typer.echo(json.dumps(asdict(fitted), indent=2))
+        _fail([] if fitted.helps else [worse])
         return
     typer.echo(f"{name}: temperature {fitted.temperature:g} to {fitted.capability}")
     typer.echo(f"fitted on {fitted.fitted_on} answers, measured on {fitted.held_out}; split {fitted.split}")
@@ -115,6 +117,7 @@ def calibrate(
         (f"held out, {fitted.accuracy:.1%} right", "before", "with it"),
         [("negative log-likelihood", *fitted.nll), ("calibration error", *fitted.error)],
     )
+    _fail([] if fitted.helps else [worse])
     typer.echo(
         f"written to {out}"
         if out

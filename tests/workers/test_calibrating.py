@@ -21,6 +21,7 @@ from tests.workers.models.toys import spec_of
 from tests.workers.test_models_cli import models, written
 from workers.calibrating import calibrate, fit, measure
 from workers.judging import Judgement, matched
+from workers.labelled import halves
 from workers.modelling.temperature import tempered
 from workers.models import family
 from workers.models.family import Ask, Told
@@ -140,6 +141,30 @@ def test_a_models_temperature_is_fitted_and_written_into_the_profile(tmp_path: P
     assert f"temperature = {fitted['temperature']}" in (tmp_path / "warm.toml").read_text()
     assert "threads = 1" in (tmp_path / "warm.toml").read_text()
     assert models("check", "--profile", tmp_path / "warm.toml").returncode == 0
+
+
+@pytest.mark.service
+def test_a_temperature_that_does_worse_on_the_held_out_half_is_not_written(tmp_path: Path) -> None:
+    # given labels of a model that is as sure as it should be, but for the half that is fitted to: there they are chance
+    file = greys(tmp_path, 100, chance(6.0))
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    fitting, _ = halves([str(tmp_path / line["image"]) for line in told], file)
+    random = np.random.default_rng(4)
+    for line in told:
+        if str(tmp_path / line["image"]) in fitting and random.random() < 0.6:
+            line["label"] = str(random.choice(["bright", "dark"]))
+    profile = tmp_path / "models.toml"
+    profile.write_text(
+        '[[models]]\nname = "toy"\nfamily = "tests.workers.brightness"\ncapabilities = ["classify"]\n'
+        'source = "/nowhere"\nrevision = "none"\nlicence = "none"\noptions = { sure = 6.0 }\n'
+    )
+    # when it is calibrated
+    done = models("calibrate", "toy", lines(file, told), "--profile", profile, "--out", tmp_path / "new.toml")
+    # then the figures are shown, and nothing is written
+    assert done.returncode == 1
+    assert "negative log-likelihood" in done.stdout
+    assert "does worse than none" in done.stderr
+    assert not (tmp_path / "new.toml").exists()
 
 
 @pytest.mark.slow
