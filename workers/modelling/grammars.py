@@ -58,18 +58,14 @@ class Held(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the logits (B × vocabulary), with minus infinity for what may not come."""
         last = input_ids[:, -1].tolist()
+        barred = torch.zeros(scores.shape, dtype=torch.bool)
         for row, matcher in self._matchers:
             if self._begun:
                 matcher.consume_token(last[row])
             if not matcher.is_error():  # or else the row has ended, and is padded
-                scores[row, ~self._allowed(matcher, scores)] = -torch.inf
+                # A network may have room for more tokens than its tokenizer knows.
+                known = np.frombuffer(matcher.compute_logit_bias(), dtype=np.uint8)[: scores.shape[1]]
+                barred[row, : len(known)] = torch.from_numpy(known == 0)
+                barred[row, len(known) :] = True
         self._begun = True
-        return scores
-
-    @staticmethod
-    def _allowed(matcher: LLMatcher, scores: torch.Tensor) -> torch.Tensor:
-        """Return which of the vocabulary may come next; networks have room for more tokens than tokenizers know."""
-        told = np.frombuffer(matcher.compute_logit_bias(), dtype=np.uint8)[: scores.shape[1]] > 0
-        allowed = torch.zeros(scores.shape[1], dtype=torch.bool)
-        allowed[: len(told)] = torch.from_numpy(told)
-        return allowed.to(scores.device)
+        return scores.masked_fill(barred.to(scores.device), -torch.inf) if self._matchers else scores

@@ -178,6 +178,15 @@ class TestWhatIsSaid:
         assert told.value == Answer(text=chosen)
         assert told.scores == ScoreKind.NONE
 
+    def test_a_schema_does_not_keep_a_server_that_heeds_none_from_answering(
+        self, saying: Callable[..., RemoteVlm]
+    ) -> None:
+        schema = {"type": "object", "properties": {"cars": {"type": "integer"}}, "required": ["cars"]}
+
+        told = _asked(saying('{"cars": 2}'), Capability.ASK, grey(40, 40), question="how many?", schema=schema)
+
+        assert told.value == Answer(text='{"cars": 2}')
+
     def test_boxes_lie_in_the_pictures_own_pixels(self, saying: Callable[..., RemoteVlm]) -> None:
         model = saying(BOX, boxes="json1000", longest_side=64)
 
