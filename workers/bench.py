@@ -1,7 +1,8 @@
 """How many calls a second a model answers: bare, by batch size, and through the batcher as jobs would ask it.
 
 Preprocessing is left out of both. Each round measures every batch size and the batcher in turn, and the ratio is taken
-within the round, against its best bare size: machines are shared, and minutes differ more than designs do.
+within the round: machines are shared, and minutes differ more than designs do. It is taken against the bare size with
+the best median; the best of each round would be the luckiest of several, and no batcher could keep up.
 """
 
 import json
@@ -44,6 +45,8 @@ class Speed:
     bare: dict[int, float] = field(default_factory=dict)
     """by batch size, the median of the rounds"""
     batcher: float = 0.0
+    best: int = 0
+    """the bare size that is fastest: what `max_batch` should be"""
     ratio: float = 0.0
     """batcher ÷ best bare size, the median of the rounds' own ratios"""
     ratios: list[float] = field(default_factory=list)
@@ -69,11 +72,12 @@ def measure(spec: ModelSpec, seconds: float, rounds: int) -> Speed:
             for size in sizes:
                 bare[size].append(_bare(model, prepared(size), seconds))
             through.append(lane.rate(prepared, seconds))
-            speed.ratios.append(round(through[-1] / max(bare[size][-1] for size in sizes), 3))
         lane.close()
     finally:
         model.close()
     speed.bare = {size: round(median(bare[size]), 2) for size in sizes}
+    speed.best = max(sizes, key=speed.bare.__getitem__)
+    speed.ratios = [round(rate / best, 3) for rate, best in zip(through, bare[speed.best], strict=True)]
     speed.batcher, speed.ratio = round(median(through), 2), round(median(speed.ratios), 3)
     speed.out_of_memory = {str(group): size for group, size in lane.resident.batcher.safe.items()}
     return speed

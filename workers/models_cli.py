@@ -276,12 +276,12 @@ def bench_models(
             typer.echo(told.read_text("utf-8"))
         else:
             _print_table(
-                ("model", "asked to", "on", "bare, by batch size: items/s", "batcher", "ratio"),
+                ("model", "asked to", "on", "bare, by batch size: items/s", "best", "batcher", "ratio"),
                 [
                     (
                         *(speed.model, speed.capability, f"{speed.device} {speed.dtype}"),
                         "  ".join(f"{size}: {rate:g}" for size, rate in speed.bare.items()),
-                        *(f"{speed.batcher:g}", f"{speed.ratio:.3f}"),
+                        *(str(speed.best), f"{speed.batcher:g}", f"{speed.ratio:.3f}"),
                     )
                     for speed in speeds
                 ],

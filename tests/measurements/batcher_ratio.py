@@ -1,8 +1,8 @@
 """What the batcher costs: `python -m tests.measurements.batcher_ratio [FOLDER]`.
 
 Two models with random weights, for time does not depend on what they learned: an encoder of about 7 ms for a picture on
-one thread (CLIP's architecture, 6 layers of 192 at 224 px), and a small generative one (LLaVA's, 9 million parameters,
-16 tokens an answer). `sightline bench models` measures both.
+one thread (CLIP's architecture, 3 layers of 192 at 224 px), and a small generative one (LLaVA's, 9 million parameters,
+16 tokens an answer). `sightline bench models` measures both, the encoder with several limits of the batch and compiled.
 """
 
 import subprocess
@@ -45,7 +45,7 @@ def encoder(folder: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=byte_level(*ends, ends=ends), bos_token=ends[0], eos_token=ends[1], pad_token=ends[1]
     )
-    tower = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3}
+    tower = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 3, "num_attention_heads": 3}
     text = {**tower, "num_hidden_layers": 2, "vocab_size": len(tokenizer), "eos_token_id": 1, "bos_token_id": 0}
     config = CLIPConfig(text_config=text, vision_config={**tower, "image_size": SIDE, "patch_size": PATCH})
     images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
@@ -79,11 +79,16 @@ def main() -> int:
     """Build both, measure both."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "bench-output")
     rows = []
+    one_thread, short = "{ threads = 1 }", "{ threads = 1, max_new_tokens = 16 }"
+    compiled = '{ threads = 1, compile = "default" }'
     for name, build, family, capability, most, options in (
-        ("encoder", encoder, "dual_encoder", "embed", 16, "{ threads = 1 }"),
-        ("generative", generative, "chat_vlm", "ask", 8, "{ threads = 1, max_new_tokens = 16 }"),
+        ("encoder-1", encoder, "dual_encoder", "embed", 1, one_thread),
+        ("encoder-4", encoder, "dual_encoder", "embed", 4, one_thread),
+        ("encoder-16", encoder, "dual_encoder", "embed", 16, one_thread),
+        ("encoder-compiled", encoder, "dual_encoder", "embed", 4, compiled),
+        ("generative", generative, "chat_vlm", "ask", 8, short),
     ):
-        source = folder / name
+        source = folder / build.__name__
         if not source.exists():
             build(source)
         told = {"source": source.resolve(), "revision": digest(source), "max_batch": most, "options": options}
