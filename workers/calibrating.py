@@ -15,8 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 from domain.errors import InvalidRequest
 from domain.images import ImageLimits
 from domain.vision import Capability
-from workers.judging import Asked, Boxes, Judgement, Labels, Look, Questions
-from workers.labelled import SPLIT, LabelledPicture, LabelledQuestion, halves, read_lines
+from workers.judging import Asked, Boxes, Judgement, Labels, Look, Questions, Texts
+from workers.labelled import SPLIT, LabelledPicture, LabelledQuestion, LabelledText, halves, read_lines
 from workers.models import family
 from workers.registry import ModelSpec
 from workers.training.coco import read as read_boxes
@@ -74,6 +74,7 @@ def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Calla
 
     - `{"image": "a.jpg", "label": "a cat"}`: classified among the labels of all lines.
     - `{"image": "a.jpg", "question": "Is it shut?", "options": ["yes", "no"], "answer": "no"}`: asked.
+    - `{"image": "a.jpg", "text": "EXIT"}`: read, a line of text in each picture.
     - `annotations.json` and `images/`: detected, or grounded by the names of the classes.
 
     Raises InvalidRequest where the set is malformed, too small, speaks of what the model does not know, or where no
@@ -159,10 +160,11 @@ def _asked(spec: ModelSpec, source: Path) -> Asked:
         capability = Capability.GROUND if Capability.DETECT not in spec.capabilities else Capability.DETECT
         asked = Boxes(source, read_boxes(source), capability)
     else:
-        lines = read_lines(source).lines
-        pictures = [line for line in lines if isinstance(line, LabelledPicture)]
+        lines = read_lines(source)
         questions = [line for line in lines if isinstance(line, LabelledQuestion)]
-        asked = Questions(source, questions) if questions else Labels(source, pictures)
+        texts = [line for line in lines if isinstance(line, LabelledText)]
+        labels = [line for line in lines if isinstance(line, LabelledPicture)]
+        asked = Questions(source, questions) if questions else Texts(source, texts) if texts else Labels(source, labels)
     if asked.capability not in spec.capabilities:
         raise InvalidRequest(
             f"{spec.name} cannot {asked.capability}, which {source} asks for; it can {', '.join(spec.capabilities)}"

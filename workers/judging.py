@@ -10,7 +10,7 @@ from domain.geometry import Box, iou
 from domain.images import ImageLimits
 from domain.vision import Capability, Detection, Grounding, Label
 from workers.imaging.decode import decode
-from workers.labelled import LabelledPicture, LabelledQuestion
+from workers.labelled import LabelledPicture, LabelledQuestion, LabelledText
 from workers.modelling.temperature import tempered
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
 from workers.training.coco import CocoAnnotation, Dataset
@@ -123,6 +123,33 @@ class Questions:
             if not answer.options:
                 raise InvalidRequest(f"{self.source}: the model chose {answer.text!r} and scored no option")
             yield _among(str(line.image), answer.options, line.answer)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Pictures of a line of text each. What is read as no line, or as several, is not judged."""
+
+    source: Path
+    lines: Sequence[LabelledText]
+    capability: Capability = Capability.READ
+
+    @property
+    def pictures(self) -> list[str]:
+        """See Asked."""
+        return [str(line.image) for line in self.lines]
+
+    def shares(self, model: Model) -> bool:
+        """See Asked. A text is right or wrong by itself."""
+        _shares(model.scores, model, (ScoreKind.MEAN, ScoreKind.SEQUENCE))
+        return False
+
+    def judged(self, model: Model, temperature: float, look: Look) -> Iterator[Judgement]:
+        """See Asked. Blanks count as one each."""
+        for line in self.lines:
+            found = _value(model, Ask(self.capability, (look(line.image),)))
+            if len(found) == 1:
+                right = found[0].text.split() == line.text.split()
+                yield Judgement(str(line.image), (found[0].confidence,), (right,))
 
 
 @dataclass(frozen=True)

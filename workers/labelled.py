@@ -1,11 +1,11 @@
-"""Labelled sets that a model is calibrated on: pictures with labels, questions with answers, or boxes (COCO).
+"""Labelled sets that a model is calibrated on: pictures with labels, questions, texts, or boxes (COCO).
 
-The set tells what it asks of a model: lines with a `question` ask, other lines classify, a folder detects or grounds.
+The set tells what it asks of a model: lines with a `question` ask, with a `text` read, with a `label` classify, and a
+folder detects or grounds.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -46,33 +46,39 @@ class LabelledQuestion(BaseModel):
         return self
 
 
-@dataclass(frozen=True)
-class Lines:
-    """A file of labelled lines, all of one kind."""
+class LabelledText(BaseModel):
+    """A line of a set for `read`: a picture of one line of text, and what it says."""
 
-    file: Path
-    lines: Sequence[LabelledPicture] | Sequence[LabelledQuestion]
+    model_config = ConfigDict(extra="forbid")
+
+    image: Path
+    text: str = Field(min_length=1)
 
 
-def read_lines(file: Path) -> Lines:
-    """Read a file with a JSON object in each line; pictures get their whole paths.
+Line = LabelledPicture | LabelledQuestion | LabelledText
+KINDS: Mapping[str, type[Line]] = {"question": LabelledQuestion, "text": LabelledText}
+"""By the word that only such a line has; any other is a labelled picture."""
+
+
+def read_lines(file: Path) -> Sequence[Line]:
+    """Read a file with a JSON object in each line, all of one kind; pictures get their whole paths.
 
     Raises InvalidRequest that names the file and the line.
     """
-    lines: list[LabelledPicture | LabelledQuestion] = []
+    lines: list[Line] = []
     for number, text in enumerate(file.read_text("utf-8").splitlines(), start=1):
         if not text.strip():
             continue
         try:
             told = json.loads(text)
-            kind = LabelledQuestion if isinstance(told, dict) and "question" in told else LabelledPicture
-            line = kind.model_validate(told)
+            named = [word for word in KINDS if isinstance(told, dict) and word in told]
+            line = (KINDS[named[0]] if named else LabelledPicture).model_validate(told)
         except (ValueError, ValidationError) as error:
             raise InvalidRequest(f"{file}, line {number}: {error}") from error
-        if lines and type(lines[0]) is not kind:
-            raise InvalidRequest(f"{file}, line {number}: a file has labels or questions, not both; split it in two")
+        if lines and type(lines[0]) is not type(line):
+            raise InvalidRequest(f"{file}, line {number}: a file has labels, questions or texts; give each its own")
         lines.append(line.model_copy(update={"image": file.parent / line.image}))
-    return Lines(file, lines)  # type: ignore[arg-type]  # all are of the first one's type
+    return lines
 
 
 def halves(pictures: Sequence[str], source: Path) -> tuple[frozenset[str], frozenset[str]]:

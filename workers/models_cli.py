@@ -85,7 +85,9 @@ def pin(
 
 @app.command()
 def calibrate(
-    name: Annotated[str, typer.Argument(help="A model that classifies, answers by options, detects or grounds.")],
+    name: Annotated[
+        str, typer.Argument(help="A model that classifies, answers by options, reads, detects or grounds.")
+    ],
     labelled: Annotated[
         Path, typer.Argument(help="A file of labelled lines, or a data set's folder (COCO).", exists=True)
     ],
@@ -96,7 +98,8 @@ def calibrate(
     """Fit the temperature under which a model's scores say how often it is right, and measure it on a held-out half.
 
     Lines to classify: {"image": "a.jpg", "label": "a cat"}. To ask: {"image": "a.jpg", "question": "Is it shut?",
-    "options": ["yes", "no"], "answer": "no"}. To detect or ground: a folder with annotations.json and images/.
+    "options": ["yes", "no"], "answer": "no"}. To read: {"image": "a.jpg", "text": "EXIT"}. To detect or ground: a
+    folder with annotations.json and images/.
     """
     from workers.calibrating import calibrate as fit
     from workers.pinning import with_option

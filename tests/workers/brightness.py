@@ -1,6 +1,6 @@
 """A family of its own, small enough to know what is right: it tells bright pictures from dark ones, as sure as told.
 
-It also grounds: any phrase is where the picture is at its brightest, the surer the brighter it is.
+It also grounds, any phrase where the picture is at its brightest, and reads EXIT everywhere, the surer the brighter.
 """
 
 import math
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from domain.geometry import Box
-from domain.vision import Capability, Grounding, Label
+from domain.geometry import Box, Polygon
+from domain.vision import Capability, Grounding, Label, TextRegion
 from workers.models.family import Ask, Prepared, ScoreKind
 from workers.registry import ModelSpec
 
@@ -40,11 +40,14 @@ class Brightness:
     def close(self) -> None:
         """It holds nothing."""
 
-    def _answer(self, ask: Ask) -> tuple[Label, ...] | tuple[Grounding, ...]:
+    def _answer(self, ask: Ask) -> tuple[Label | Grounding | TextRegion, ...]:
         grey = ask.pictures[0].mean(axis=2)
         if ask.capability is Capability.CLASSIFY:
             score = self._score(grey.mean())
             return (Label(name="bright", score=score), Label(name="dark", score=1 - score))
+        if ask.capability is Capability.READ:
+            corners = ((0, 0), (1, 0), (1, 1), (0, 1))
+            return (TextRegion(quad=Polygon(points=corners), text="EXIT", confidence=self._score(grey.mean())),)
         rows, columns = np.nonzero(grey == grey.max())
         box = Box(x0=columns.min(), y0=rows.min(), x1=columns.max() + 1, y1=rows.max() + 1)
         score, least = self._score(grey.max()), ask.arguments["min_score"]

@@ -262,7 +262,7 @@ def test_an_answer_that_is_no_option_is_named(answer: str, options: list[str], t
 def test_a_set_of_both_kinds_is_refused(tmp_path: Path) -> None:
     question = {"image": "a.png", "question": "shut?", "options": ["yes", "no"], "answer": "no"}
     file = lines(tmp_path / "labelled.jsonl", [{"image": "a.png", "label": "a cat"}, question])
-    with pytest.raises(InvalidRequest, match="line 2: a file has labels or questions, not both"):
+    with pytest.raises(InvalidRequest, match="line 2: a file has labels, questions or texts"):
         calibrate(spec_of_nothing(), file, LIMITS)
 
 
@@ -345,6 +345,21 @@ def test_a_family_that_takes_no_temperature_is_found_out(tmp_path: Path) -> None
     file = greys(tmp_path, 100, chance(2.0))
     with pytest.raises(InvalidRequest, match=r"the family 'tests\.workers\.brightness' takes no temperature"):
         calibrate(brightness(power=0), file, LIMITS)
+
+
+def test_readings_are_calibrated(tmp_path: Path) -> None:
+    # given a reader that is three times too sure of EXIT, which is said the likelier, the brighter the picture is
+    file = greys(tmp_path, 400, chance(3.0))
+    says = {"bright": " EXIT ", "dark": "FXIT"}
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    lines(file, [{"image": line["image"], "text": says[line["label"]]} for line in told])
+    spec = brightness(sure=9.0, kind="mean").model_copy(update={"capabilities": (Capability.READ,)})
+    # when it is calibrated
+    fitted = calibrate(spec, file, LIMITS)
+    # then it is as sure as it should be
+    assert (fitted.capability, fitted.fitted_on) == ("read", 200)
+    assert fitted.temperature == pytest.approx(3, rel=0.3)
+    assert fitted.helps
 
 
 def test_phrases_are_calibrated_by_the_names_of_the_classes(tmp_path: Path) -> None:
