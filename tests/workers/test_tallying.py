@@ -1,15 +1,21 @@
 """Telling the database what became of a process's models: once, and no more often than something changed."""
 
+import signal
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 
 from domain.errors import StorageUnavailable
-from storage.model_loads import ModelTally
+from storage.model_loads import ModelTally, totals
+from storage.session import read
+from tests.support.pairings import EMBEDDED, on
+from tests.support.system import System
+from tests.support.waiting import eventually
 from workers.tallying import Tallying, tallying
 
 ONCE = ModelTally("m", "cpu", 1, 0, 0, 100)
@@ -92,3 +98,20 @@ def test_the_thread_tells_once_more_at_the_end() -> None:
     # then what it counted is told, at once
     assert book.told == [(worker, [ONCE])]
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.service
+@on(EMBEDDED)
+def test_a_worker_tells_of_what_it_preloaded_and_its_counts_outlive_it(one: System) -> None:
+    # given a worker whose profile preloads a model
+    worker = one.start("worker")
+    told = partial(read, one.engine, totals)
+    # when it serves
+    eventually(told, 30, "its models are told of")
+    # then the load is told, and still is when the worker has left, together with one of its successor
+    assert [(tally.model, tally.device, tally.loads) for tally in told()] == [("drill", "cpu", 1)]
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    assert [(tally.loads, tally.resident_bytes) for tally in told()] == [(1, 0)]
+    one.start("worker")
+    eventually(lambda: [tally.loads for tally in told()] == [2], 30, "the successor's load is added")
