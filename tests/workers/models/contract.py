@@ -4,6 +4,7 @@ The base class is not collected by itself: its name does not start with `Test`.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,8 @@ class FamilyContract:
         alone = [model.run([one])[0] for one in prepared]
 
         assert len({one.group for one in prepared}) == 1
+        # Calls that were answered alike would hide that answers were swapped, or that one's went to all.
+        assert not any(self.same(a, b) for a, b in combinations(together, 2))
         assert all(self.same(a, b) for a, b in zip(alone, together, strict=True))
         assert all(self.same(a, b) for a, b in zip(alone, backwards, strict=True))
 
@@ -99,7 +102,7 @@ class FamilyContract:
     def test_a_call_says_what_it_weighs(self, model: Model) -> None:
         prepared = [model.prepare(ask) for ask in self.asks()]
 
-        assert all(one.pixels > 0 and isinstance(hash(one.group), int) for one in prepared)
+        assert all(one.pixels + one.tokens > 0 and isinstance(hash(one.group), int) for one in prepared)
 
     def test_a_call_that_the_family_cannot_answer_is_refused_while_preparing(self, model: Model) -> None:
         with pytest.raises(ModelError):

@@ -38,8 +38,11 @@ def places(*bins: int) -> str:
     return "".join(f"<loc_{one}>" for one in bins)
 
 
-def built(folder: Path, answers: Mapping[str, str]) -> None:
-    """Save a network that answers the prompts (in words, not as tasks) as it is told."""
+def built(folder: Path, answers: Mapping[str, str], by_light: Mapping[str, tuple[str, str]]) -> None:
+    """Save a network that answers the prompts (in words, not as tasks) as it is told.
+
+    Those of `by_light` have two answers, one for a dark picture and one for a bright one.
+    """
     special = ["<s>", "<pad>", "</s>", "<unk>", "<image>", *(f"<loc_{one}>" for one in range(1000))]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=byte_level(*special, words=len(special) + 400),
@@ -51,7 +54,7 @@ def built(folder: Path, answers: Mapping[str, str]) -> None:
     )
     images = CLIPImageProcessor(size={"height": SIDE, "width": SIDE}, do_center_crop=False, image_seq_length=PLACES)
     processor = Florence2Processor(images, tokenizer, post_processor_config=RULES)
-    saved(folder, lambda: _taught(_config(len(tokenizer)), tokenizer, answers), processor)
+    saved(folder, lambda: _taught(_config(len(tokenizer)), tokenizer, answers, by_light), processor)
 
 
 def _config(words: int) -> Florence2Config:
@@ -69,17 +72,26 @@ def _config(words: int) -> Florence2Config:
     return Florence2Config(text_config=text, vision_config=vision, image_token_id=4)
 
 
-def _taught(config: Florence2Config, tokenizer: Any, answers: Mapping[str, str]) -> Any:
+def _taught(
+    config: Florence2Config, tokenizer: Any, answers: Mapping[str, str], by_light: Mapping[str, tuple[str, str]]
+) -> Any:
     torch.set_num_threads(1)  # so small a network gains nothing from more, and loses much where others compute
     network = Florence2ForConditionalGeneration(config)
-    asked = [f"{'<image>' * PLACES}<s>{prompt}</s>" for prompt in answers]
+    lessons = [(prompt, answer, 0.0) for prompt, answer in answers.items()]
+    lessons += [
+        lesson
+        for prompt, (dark, bright) in by_light.items()
+        for lesson in ((prompt, dark, -1.5), (prompt, bright, 1.5))
+    ]
+    asked = [f"{'<image>' * PLACES}<s>{prompt}</s>" for prompt, _, _ in lessons]
     prompts = tokenizer(asked, padding=True, add_special_tokens=False, return_tensors="pt")
-    told = tokenizer([f"<s>{answer}</s>" for answer in answers.values()], padding=True, return_tensors="pt")
+    told = tokenizer([f"<s>{answer}</s>" for _, answer, _ in lessons], padding=True, return_tensors="pt")
+    light = torch.tensor([light for *_, light in lessons])[:, None, None, None]
     labels = told["input_ids"].masked_fill(told["input_ids"] == tokenizer.pad_token_id, -100)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=STEPS)
     for _ in range(STEPS):
-        pixels = torch.randn(len(asked), 3, SIDE, SIDE)
+        pixels = torch.randn(len(asked), 3, SIDE, SIDE) * (0.3 if light.any() else 1) + light
         network(
             input_ids=prompts["input_ids"], attention_mask=prompts["attention_mask"], pixel_values=pixels, labels=labels
         ).loss.backward()

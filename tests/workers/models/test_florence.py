@@ -42,6 +42,9 @@ ANSWERS = {
 }
 
 
+BY_LIGHT = {"Tell me: is it dark or bright?": ("dark", "bright")}
+
+
 class FlorenceContract(ArchitectureContract):
     """What every row of the family must hold to."""
 
@@ -110,7 +113,15 @@ class TestFlorence2(FlorenceContract):
     architecture = "Florence-2"
 
     def build(self, folder: Path) -> None:
-        built(folder, ANSWERS)
+        built(folder, ANSWERS, BY_LIGHT)
+
+    def test_a_question_of_a_batch_is_answered_by_its_own_picture(self, model: Model) -> None:
+        # given one question about dark and bright pictures
+        pictures = [np.full((40, 60, 3), shade, dtype=np.uint8) for shade in (10, 240, 20, 230)]
+        asks = [Ask(Capability.ASK, (each,), {"question": "is it dark or bright?", "options": ()}) for each in pictures]
+        # when they are asked together, among others, then each is answered as it looks
+        answers = model.run([model.prepare(ask) for ask in (*self.asks(), *asks)])
+        assert [answer.text for answer in answers[-len(asks) :]] == ["dark", "bright", "dark", "bright"]
 
     def test_a_picture_is_captioned(self, model: Model) -> None:
         assert self.answered(model, Capability.CAPTION, coloured(40, 60, 1)) == (CAPTION, {})

@@ -45,6 +45,7 @@ class OpenYoloContract(GroundingContract):
     """What both architectures must hold to, beside what all do that ground phrases."""
 
     family = "yolo"
+    half = "float16"
     lists = (PHRASES, ("a dog", "x" * 9, "é漢字"), ("hole", "a", "b"), ("yes", "no", "left"))
 
     @pytest.fixture(scope="class")

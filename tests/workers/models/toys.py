@@ -1,6 +1,7 @@
 """Published architectures at toy size: small tokenizers trained on the spot, and folders as a hub would hold them."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,8 +68,8 @@ def unigram(*special: str) -> Tokenizer:
     Its pieces are words and letters by how often they stand in TEXTS; listed, not learned, as those of `word_piece`.
     """
     split = pre_tokenizers.Metaspace()
-    words = Counter(word for text in TEXTS for word, _ in split.pre_tokenize_str(text))
-    letters = Counter("".join(words.elements()))
+    words = Counter(f"▁{word}" for word in re.findall(r"\w+", " ".join(TEXTS)))
+    letters = Counter("".join(piece for text in TEXTS for piece, _ in split.pre_tokenize_str(text)))
     counted = {**dict(sorted(letters.items())), **words}
     kept = ["<pad>", "</s>", "<unk>", "<s>", *special]
     scored = [(piece, math.log(count / letters.total())) for piece, count in counted.items()]
