@@ -229,8 +229,8 @@ ENCODER = (
 class OpenYolo(Yolo):
     """YOLO-World and YOLOE: boxes are compared with vectors of phrases. Calls with as many phrases share a batch.
 
-    What else is looked for tells on each phrase's score. A model that detects has classes too: the row's, or those that
-    its checkpoint keeps vectors of.
+    To YOLO-World all phrases of a call are one text: each tells on the others' scores. A model that detects has classes
+    too: the row's, or those that its checkpoint keeps vectors of.
     """
 
     schema = OpenOptions
