@@ -14,7 +14,7 @@ import pytest
 
 from domain.errors import DeviceOutOfMemory, ModelError
 from workers.batching import Answered, Batcher, Call
-from workers.device import Device, Resident
+from workers.device import Census, Device, Resident
 from workers.models.family import Ask, DeviceLost, Prepared
 
 BOUND_S = 10.0
@@ -130,6 +130,32 @@ def test_a_lone_job_waits_for_nobody(bench: Bench) -> None:
     # then nobody else can join, and it is answered at once
     assert answered.value == 42
     assert time.monotonic() - begun < BOUND_S / 4
+
+
+def test_a_job_that_waits_for_one_device_is_waited_for_by_no_other() -> None:
+    # given two devices of one process, a job whose call runs on the first, and batches that may wait for ten seconds
+    census = Census()
+    slow, quick = Doubler(), Doubler()
+    quick.gate.set()
+    benches = []
+    for model in (slow, quick):
+        device = Device("test", lambda jobs, limit_s: nullcontext(), died=pytest.fail, census=census)
+        benches.append(Bench(device, model, Resident(device, "m", model, Batcher(8, 1_000, BOUND_S), 60.0), []))
+        device.add(benches[-1].resident)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(benches[0].ask, 1)
+        while not census.waiting:
+            time.sleep(0.001)
+        # when another job asks the second device
+        begun = time.monotonic()
+        assert benches[1].ask(21).value == 42
+        # then nobody else could join it there, and it was answered at once
+        assert time.monotonic() - begun < BOUND_S / 4
+        assert not waiting.done()
+        slow.gate.set()
+        assert waiting.result(BOUND_S).value == 2
+    for bench in benches:
+        bench.device.close()
 
 
 def test_a_waiting_call_goes_when_the_job_that_might_have_joined_ends(bench: Bench) -> None:
