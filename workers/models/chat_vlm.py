@@ -27,7 +27,6 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Box
-from domain.schemas import Schema
 from domain.vision import Answer, Capability, Grounding, Label
 from workers.imaging.boxes_in_text import BoxFormat, boxes_in
 from workers.modelling.checkpoint import (
@@ -36,53 +35,33 @@ from workers.modelling.checkpoint import (
     finite,
     folder,
     min_score,
-    one_picture,
-    pictures,
     place,
     pretrained,
     processor,
 )
 from workers.modelling.decoding import Drawing, Following, Stopped, Tokens, beginnings, paths, total
 from workers.modelling.grammars import Grammars, Held
-from workers.modelling.options import Options, options
-from workers.modelling.prompts import Prompts, Turn, shown
-from workers.modelling.wording import (
-    BY_SCHEMA,
-    CAPTION,
-    CHOOSE,
-    GROUND_PROMPTS,
-    filled,
-    own_pictures,
-    told_schema,
-)
+from workers.modelling.options import options
+from workers.modelling.prompts import Prompts
+from workers.modelling.questions import Questions, Worded
 from workers.models.family import Ask, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
 CAPABILITIES = frozenset({Capability.ASK, Capability.CAPTION, Capability.DRAFT, Capability.GROUND})
-BETWEEN = {BoxFormat.PALIGEMMA: " ; "}
-"""What stands between phrases, where it is no comma."""
-
 Remarks = dict[str, int | float | str]
 
 
-class _Settings(Options):
+class _Settings(Worded):
     """The options of a profile's row; `load` says what they do."""
 
     max_new_tokens: int = Field(default=128, ge=1)
     max_prompt: int = Field(default=4096, ge=1)
-    max_pixels: int = Field(default=2_000_000, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     temperature_sampling: float = Field(default=0.0, ge=0)
     seed: int = 0
     repetition_penalty: float = Field(default=1.0, gt=0)
     system: str = ""
     template: dict[str, JsonValue] = Field(default_factory=dict)
-    ask_prompt: str = "{}"
-    choose_prompt: str = ""
-    schema_prompt: str = ""
-    caption_prompt: str = CAPTION
-    boxes: BoxFormat | None = None
-    ground_prompt: str = ""
 
 
 def load(spec: ModelSpec) -> "ChatVlm":
@@ -136,6 +115,7 @@ class ChatVlm(Checkpoint):
         super().__init__(spec, at, network)
         self._settings, self._tokenizer, self._images = settings, told.tokenizer, told.image_processor
         self._prompts = Prompts(told, settings.system, settings.template)
+        self._questions = Questions(settings, self._prompts)
         self._writing = _greedy(network.generation_config, told, settings)
         self._ends = frozenset(_several(self._writing.eos_token_id))
         self._grammars = Grammars(self._tokenizer, self._ends)
@@ -158,9 +138,7 @@ class ChatVlm(Checkpoint):
         if ask.capability == Capability.GROUND and not ask.arguments.get("phrases"):
             return Prepared(_Call(ask, {}), group="nothing is asked for", pixels=1)
         options = tuple(ask.arguments.get("options", ()))
-        turns = self._turns(ask, options)
-        self._check(turns, options)
-        inputs, prompt = self._prompts.tensors(turns)
+        inputs, prompt = self._prompts.tensors(self._questions.turns(ask, options))
         ids = inputs["input_ids"][0].tolist()
         if len(ids) > self._most:
             raise ModelError(
@@ -182,49 +160,6 @@ class ChatVlm(Checkpoint):
         if not calls[0].inputs:
             return [() for _ in calls]
         return self._chosen(batch, calls) if calls[0].choices else self._written(batch, calls)
-
-    def _turns(self, ask: Ask, options: Sequence[str]) -> list[Turn]:
-        """Return the examples, and last what is asked."""
-        views = tuple(shown(pixels, self._settings.max_pixels) for pixels in pictures(ask))
-        if ask.capability == Capability.ASK:
-            return self._asked(ask, views, options)
-        if ask.capability == Capability.DRAFT:
-            return [Turn(views, ask.arguments["instruction"])]
-        one_picture(ask)
-        if ask.capability == Capability.CAPTION:
-            return [Turn(views, self._settings.caption_prompt)]
-        boxes = self._settings.boxes or BoxFormat.JSON1000
-        template = self._settings.ground_prompt or GROUND_PROMPTS[boxes]
-        phrases = ask.arguments["phrases"]
-        if not all(phrase.strip() for phrase in phrases):
-            raise ModelError(f"a phrase needs a word: {phrases}")
-        return [Turn(views, template.replace("{}", BETWEEN.get(boxes, ", ").join(phrases)))]
-
-    def _asked(self, ask: Ask, views: Sequence[Any], options: Sequence[str]) -> list[Turn]:
-        examples, schema = tuple(ask.arguments.get("examples", ())), ask.arguments.get("schema")
-        first = own_pictures(len(views), examples)
-        told = [Turn((views[at],), self._question(text, options, schema), answer) for at, text, answer in examples]
-        return [*told, Turn(tuple(views[first:]), self._question(ask.arguments["question"], options, schema))]
-
-    def _question(self, question: str, options: Sequence[str], schema: Schema | None) -> str:
-        template = self._settings.ask_prompt
-        if options:
-            template = self._settings.choose_prompt or (CHOOSE if self._prompts.templated else template)
-        elif schema is not None:
-            template = self._settings.schema_prompt or (BY_SCHEMA if self._prompts.templated else template)
-        # An empty question stays empty whatever stands around it, to be refused.
-        closed = {"options": ", ".join(options), "schema": told_schema(schema)}
-        return filled(template, question, **closed) if question.strip() else ""
-
-    def _check(self, turns: Sequence[Turn], options: Sequence[str]) -> None:
-        if not turns[-1].pictures:
-            raise ModelError("a question needs a picture of its own")
-        texts = [turn.question for turn in turns] + [turn.answer or "" for turn in turns[:-1]] + [*options]
-        if not all(text.strip() for text in texts):
-            raise ModelError(f"a question, an answer and an option need a word: {texts}")
-        if len(set(options)) < len(options):
-            raise ModelError(f"an option is given twice: {options}")
-        self._prompts.refuse_signs(texts)
 
     def _choices(self, options: Sequence[Tokens]) -> tuple[tuple[Tokens, ...], ...]:
         """Return in how many ways each option may be written: with each sign of the end, where that matters."""
