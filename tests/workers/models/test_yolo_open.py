@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, CLIPModel
+from transformers import AutoTokenizer, CLIPModel, CLIPTextModelWithProjection
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Box
@@ -164,6 +164,17 @@ class OpenYoloContract(GroundingContract):
 
         with pytest.raises(ModelUnavailable, match="takes vectors of 512 numbers, and its text encoder gives 24"):
             family.load(other(spec, text_encoder=pinned(tmp_path)))
+
+    def test_a_text_tower_alone_serves_as_its_whole_clip_does(
+        self, model: Model, spec: ModelSpec, tmp_path: Path
+    ) -> None:
+        whole = spec.options["text_encoder"]["source"]
+        CLIPTextModelWithProjection.from_pretrained(whole).save_pretrained(tmp_path)
+        AutoTokenizer.from_pretrained(whole).save_pretrained(tmp_path)
+
+        alone = family.load(other(spec, text_encoder=pinned(tmp_path)))
+
+        assert self.same(self.answer(alone, *PHRASES), self.answer(model, *PHRASES))
 
     def test_a_text_encoder_that_is_no_clip_is_refused(self, spec: ModelSpec, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
