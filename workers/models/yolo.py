@@ -167,8 +167,11 @@ class Yolo(Checkpoint):
     schema: type[Options] = Options
 
     def __init__(self, spec: ModelSpec, at: Place, network: Any, told: Any) -> None:  # noqa: ANN401  (of its `schema`)
-        ready = network.float().fuse(verbose=False).eval().requires_grad_(False).to(at.device, at.dtype)
-        super().__init__(spec, at, ready)
+        if at.compile:
+            raise ModelUnavailable(f"model {spec.name!r}: a YOLO is not compiled; drop the option `compile`")
+        layout = torch.channels_last if at.channels_last else torch.preserve_format
+        ready = network.float().fuse(verbose=False).eval().requires_grad_(False)
+        super().__init__(spec, at, ready.to(at.device, at.dtype).to(memory_format=layout))
         self.classes: tuple[str, ...] = tuple(str(network.names[index]) for index in sorted(network.names))
         self._side = told.side or _trained_side(network)
         self.preprocessing = f"letterbox{self._side}/1"

@@ -139,6 +139,15 @@ class OpenYoloContract(GroundingContract):
             (one.phrase, one.score, one.box) for one in groundings(self.answer(model, "hole", "a cat"))
         ]
 
+    def test_its_layout_may_be_that_of_gpus_and_it_is_not_compiled(self, model: Model, spec: ModelSpec) -> None:
+        other_layout = family.load(other(spec, channels_last=True))
+
+        weights = [each for each in self.weights(other_layout) if each.dim() == 4]
+        assert all(each.is_contiguous(memory_format=torch.channels_last) for each in weights)
+        assert self.same(self.answer(other_layout, *PHRASES), self.answer(model, *PHRASES))
+        with pytest.raises(ModelUnavailable, match="drop the option `compile`"):
+            family.load(other(spec, compile="default"))
+
     def test_phrases_are_not_found_without_a_text_encoder(self, spec: ModelSpec) -> None:
         alone = spec.model_copy(update={"options": {}})
 
