@@ -12,6 +12,7 @@ from tests.support.hub import COMMIT, Hub, hub
 from tests.support.system import ROOT
 from tests.workers.models.test_dual_encoder import TestClip as Clip
 from tests.workers.models.test_vqa_regions import TestVisualBert as VisualBert
+from tests.workers.models.yolo_toys import save_clip, save_world
 from workers.hub import digest
 
 pytestmark = [pytest.mark.service, pytest.mark.model]
@@ -114,6 +115,18 @@ options = { region_count = 6, detector = { source = "hub:toys/seen", revision = 
 """
 
 
+PHRASES = """
+[[models]]
+name = "toy"
+family = "yolo"
+capabilities = ["detect", "ground"]
+source = "{file}"
+revision = "unpinned"
+licence = "AGPL-3.0"
+options = {{ threads = 1, text_encoder = {{ source = "hub:toys/clip", revision = "unpinned" }} }}
+"""
+
+
 def test_a_detector_that_a_row_names_is_pinned_pulled_and_checked_with_it(tmp_path: Path) -> None:
     # given a model that stands on another, both on a hub
     asked, seen, profile = tmp_path / "asked", tmp_path / "seen", tmp_path / "models.toml"
@@ -132,6 +145,25 @@ def test_a_detector_that_a_row_names_is_pinned_pulled_and_checked_with_it(tmp_pa
         assert _listed(profile, tmp_path / "home") == {"parts": {"detector": "hub:toys/seen"}, "state": "here"}
     checked = models("check", "--profile", profile, "--json", HF_HOME=str(tmp_path / "home"))
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_text_encoder_of_a_file_is_pinned_and_pulled_too(tmp_path: Path) -> None:
+    # given a YOLO-World in a file, and its text encoder on a hub
+    clip, profile, home = tmp_path / "clip", tmp_path / "models.toml", tmp_path / "home"
+    save_clip(clip)
+    save_world(tmp_path / "world.pt")
+    profile.write_text(PHRASES.format(file=tmp_path / "world.pt"))
+    with hub(clip=clip) as there:
+        # when both are pinned and what the hub has is pulled
+        assert models("pin", "--profile", profile, there=there, home=home).returncode == 0
+        assert models("pull", "--profile", profile, there=there, home=home).returncode == 0
+    # then each has what pins it, and phrases are looked for without a hub
+    text = profile.read_text()
+    assert f'revision = "{digest(tmp_path / "world.pt")}"' in text
+    assert f'source = "hub:toys/clip", revision = "{COMMIT}"' in text
+    checked = models("check", "--profile", profile, "--json", HF_HOME=str(home))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert set(json.loads(checked.stdout)[0]["answers"]) == {"detect", "ground"}
 
 
 def test_a_model_is_here_only_if_all_that_it_stands_on_is(tmp_path: Path) -> None:
