@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
@@ -38,13 +39,20 @@ class Call:
     answer: Future["Answered"] = field(default_factory=Future)
     passed: int = 0
     """how many batches went before it"""
+    order: tuple[float, int, float] = field(init=False)
+    """by this calls are served"""
 
-    @property
-    def order(self) -> tuple[float, int, float]:
-        """By this calls are served."""
+    def __post_init__(self) -> None:
+        self.order = self.deadline, self.lane, self.at
+
+    def passed_over(self) -> None:
+        """Count a batch that went before it."""
+        self.passed += 1
         if self.passed >= PATIENCE:
-            return -math.inf, 0, self.at
-        return self.deadline, self.lane, self.at
+            self.order = -math.inf, 0, self.at
+
+
+ORDER = attrgetter("order")
 
 
 @dataclass(frozen=True)
@@ -97,11 +105,11 @@ class Batcher:
 
     def urgency(self) -> tuple[float, int, float]:
         """Return the order of the most urgent call, by which models share a device."""
-        return min(call.order for call in self.waiting)
+        return min(map(ORDER, self.waiting))
 
     def take(self) -> list[Call]:
         """Take the next batch. It goes before all that wait on."""
-        batch = self._fitting(self._alike())
+        batch = self._fitting(sorted(self._alike(), key=ORDER))
         taken = set(map(id, batch))
         self.waiting = [call for call in self.waiting if id(call) not in taken]
         self.passed_over()
@@ -110,7 +118,7 @@ class Batcher:
     def passed_over(self) -> None:
         """Count a batch that went before all that wait."""
         for call in self.waiting:
-            call.passed += 1
+            call.passed_over()
 
     def too_large(self, group: Hashable, size: int) -> None:
         """Remember that memory ran out at this size."""
@@ -121,12 +129,12 @@ class Batcher:
         return min(self.max_batch, self.safe.get(group, self.max_batch))
 
     def _alike(self) -> list[Call]:
-        """Return the most urgent call and all that could share a batch with it, in order."""
-        ordered = sorted(self.waiting, key=lambda call: call.order)
-        return [call for call in ordered if call.prepared.group == ordered[0].prepared.group]
+        """Return the most urgent call and all that could share a batch with it, as they came."""
+        group = min(self.waiting, key=ORDER).prepared.group
+        return [call for call in self.waiting if call.prepared.group == group]
 
     def _fitting(self, alike: list[Call]) -> list[Call]:
-        """Return as many calls as fit into one batch; the first does, however large it is."""
+        """Return as many of the first calls as fit into one batch; the very first does, however large it is."""
         pixels = accumulate(call.prepared.pixels for call in alike)
         tokens = accumulate(call.prepared.tokens for call in alike)
         within = alike[: self.limit(alike[0].prepared.group)]
@@ -138,18 +146,20 @@ class Batcher:
         return fitting or alike[:1]
 
     def _full(self) -> bool:
+        """Say whether no other call has room. Asked each time that one comes: so without putting them in order."""
         alike = self._alike()
-        batch = self._fitting(alike)
         return (
-            len(batch) < len(alike)
-            or len(batch) >= self.limit(batch[0].prepared.group)
-            or sum(call.prepared.pixels for call in batch) >= self.max_pixels
-            or sum(call.prepared.tokens for call in batch) >= self.max_tokens
+            len(alike) >= self.limit(alike[0].prepared.group)
+            or sum(call.prepared.pixels for call in alike) >= self.max_pixels
+            or sum(call.prepared.tokens for call in alike) >= self.max_tokens
         )
 
 
 def next_batcher(batchers: Iterable[Batcher], now: float, *, others_may_join: bool) -> Batcher | None:
-    """Return the one, of those that share a device, whose batch goes next; None where none has closed."""
+    """Return the one, of those that share a device, whose batch goes next; None where none has closed.
+
+    Its batch is to be taken at once: it counts as gone before all others that have closed.
+    """
     closed = [each for each in batchers if each.closes_at(now, others_may_join=others_may_join) <= now]
     first = min(closed, key=Batcher.urgency, default=None)
     for each in closed:

@@ -206,6 +206,13 @@ GUARDS = (
         "            return\n        if not isinstance",
     ),
     Guard(
+        "batch: a call that many batches went before goes next",
+        "a stream of urgent calls keeps a call waiting until its job is taken for hung",
+        "workers/batching.py",
+        "        if self.passed >= PATIENCE:\n",
+        "        if False:\n",
+    ),
+    Guard(
         "commit: a grouped commit that fails is repeated job by job",
         "one result that cannot be stored ends its neighbours",
         "workers/committing.py",

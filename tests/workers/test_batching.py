@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from uuid import uuid4
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,7 @@ def test_a_size_that_did_not_fit_is_remembered_for_its_group() -> None:
     assert (waiting.limit("a"), waiting.limit("b")) == (1, 4)
 
 
+@pytest.mark.guard("batch: a call that many batches went before goes next")
 def test_a_call_is_not_passed_over_for_ever_by_calls_with_deadlines() -> None:
     # given a call without a deadline, and for each batch of one an urgent call that comes
     patient = call(0.0)
@@ -142,6 +144,7 @@ def test_a_call_is_not_passed_over_for_ever_by_calls_with_deadlines() -> None:
     assert taken.index(patient) == PATIENCE
 
 
+@pytest.mark.guard("batch: a call that many batches went before goes next")
 def test_a_group_is_not_passed_over_for_ever_by_another() -> None:
     # given a call of one group, and two urgent ones of another for each batch of one that goes
     patient, waiting = call(0.0, group="b"), batcher(most=1)
@@ -156,6 +159,7 @@ def test_a_group_is_not_passed_over_for_ever_by_another() -> None:
     assert taken.index(patient) == PATIENCE
 
 
+@pytest.mark.guard("batch: a call that many batches went before goes next")
 def test_a_model_is_not_passed_over_for_ever_by_another_of_its_device() -> None:
     # given two models, and for each batch an urgent call of the first
     urgent, patient = batcher(), batcher(call(0.0))
