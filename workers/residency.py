@@ -110,15 +110,15 @@ class Residency:
             held = self._hold(spec)  # another thread may have loaded it while this one waited
             if held is not None:
                 return held
-            with self._known:
-                past = self._pasts.setdefault(spec.name, Past(named(spec.device), spec.memory_mb * MEGABYTE))
             with _unavailable(spec):
+                past = self._past(spec)
                 load = self.loader(spec)  # the libraries stay when the model goes, so they are no part of its weight
                 if past.device in self.devices:
                     self._make_room(self.devices[past.device], past.bytes, spec.name)
                 before = {name: device.memory.own() for name, device in self.devices.items()}
                 model = load(spec)
                 device = self._at(named(model.device))
+                weighs = max(device.memory.own() - before.get(device.name, 0), 0)
             resident = Resident(
                 device=device,
                 name=spec.name,
@@ -130,13 +130,18 @@ class Residency:
             )
             device.add(resident)
             with self._known:
-                past.device, past.bytes = device.name, max(device.memory.own() - before.get(device.name, 0), 0)
+                past.device, past.bytes = device.name, weighs
                 past.loads += 1
                 self._residents[spec.name] = resident
             log.info("model loaded", extra={"event": "model.loaded", "model": spec.name, "bytes": past.bytes})
             self._look_for_thrash(spec.name, past)
             self._make_room(device, 0, spec.name)
         return resident
+
+    def _past(self, spec: ModelSpec) -> Past:
+        first = Past(named(spec.device), spec.memory_mb * MEGABYTE)  # may import torch: not while the lock is held
+        with self._known:
+            return self._pasts.setdefault(spec.name, first)
 
     def _at(self, name: str) -> Device:
         if name not in self.devices:
@@ -151,14 +156,17 @@ class Residency:
         """
         used, budget = device.memory.used(), device.memory.budget
         over = used + wanted - budget
-        owed = over + ROOM * budget if over > 0 else 0
-        while owed > 0:
+        if over <= 0:
+            return
+        besides = ROOM * budget
+        while over + besides > 0:
             victim = self._victim(device)
             if victim is None:
-                facts = {"event": "memory.over_budget", "device": device.name, "model": wanting, "bytes": used}
-                log.warning("the models' budget is passed, and all that is left is in use", extra=facts)
-                return
-            owed -= self._evict(victim, wanting)
+                break
+            over -= self._evict(victim, wanting)
+        if over > 0:
+            facts = {"event": "memory.over_budget", "device": device.name, "model": wanting, "bytes": used}
+            log.warning("the models' budget is passed, and all that is left is in use", extra=facts)
 
     def _victim(self, device: Device) -> Resident | None:
         """Take out the model that goes next. One that weighs nothing here would make no room."""
@@ -179,7 +187,11 @@ class Residency:
     def _evict(self, resident: Resident, wanting: str) -> int:
         """Unload a model and return what it weighed."""
         resident.device.remove(resident)
-        resident.model.close()
+        try:
+            resident.model.close()
+        except Exception:
+            # Its job is long done: this is another's, which can have its model all the same.
+            log.exception("a model was not closed", extra={"event": "model.unclosed", "model": resident.name})
         give_back()
         past = self._pasts[resident.name]
         with self._known:

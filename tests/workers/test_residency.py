@@ -43,6 +43,8 @@ class Weight:
 
     def close(self) -> None:
         self.machine.loaded.remove((self.name, self.device))
+        if self.name in self.machine.unclosing:
+            raise RuntimeError("a pool of connections is stuck")
 
 
 @dataclass
@@ -56,6 +58,8 @@ class Machine:
     """the most memory that was ever taken on a device"""
     now: float = 0.0
     broken: set[str] = field(default_factory=set)
+    unclosing: set[str] = field(default_factory=set)
+    """models whose `close` fails"""
     heavy: dict[str, int] = field(default_factory=dict)
     others: int = 0
     """what other processes hold of each accelerator"""
@@ -197,7 +201,7 @@ def test_an_eviction_leaves_room_so_that_the_next_small_load_needs_none(machine:
 def test_no_more_is_evicted_than_is_owed_even_where_the_allocator_keeps_what_was_freed(
     machine: Machine, residency: Made
 ) -> None:
-    # given three idle models over a budget of two and a half, in a process whose memory never shrinks
+    # given three idle models that fill the budget, in a process whose memory never shrinks
     kept = [0]
 
     def never_falls() -> int:
@@ -225,6 +229,36 @@ def test_a_model_in_use_is_never_evicted_and_the_excess_is_told(
     assert {(r.device, r.levelno) for r in caplog.records if r.event == "memory.over_budget"} == {
         ("cpu", logging.WARNING)
     }
+
+
+def test_an_eviction_that_made_room_is_no_excess_even_where_nothing_is_left_to_keep_room_besides(
+    machine: Machine, residency: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given room for one model
+    models = residency(1)
+    # when another takes its place
+    use(models, machine, "a", "b")
+    # then the budget was never passed, and nobody is told that it was
+    assert (machine.names, machine.most["cpu"]) == (["b"], WEIGHT)
+    assert "memory.over_budget" not in {record.event for record in caplog.records}
+
+
+def test_a_model_whose_closing_fails_is_evicted_all_the_same(
+    machine: Machine, residency: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a model that fails when it is closed
+    models = residency(1)
+    machine.unclosing.add("a")
+    use(models, machine, "a")
+    # when others need its room: one before its load, and one, heavier than its row says, after it
+    use(models, machine, "b", "a", spec("heavy", memory_mb=0))
+    # then each job had its model, all was counted, and the fault was told with its model's name
+    assert machine.names == ["heavy"]
+    assert tallies(models) == {"a": (2, 2, 0), "b": (1, 1, 0), "heavy": (1, 0, 0)}
+    assert [record.model for record in caplog.records if record.event == "model.unclosed"] == ["a", "a"]
+    # and the last one can be evicted: nobody counts as using it
+    use(models, machine, "b")
+    assert machine.names == ["b"]
 
 
 def test_a_pinned_model_is_never_evicted(machine: Machine, residency: Made) -> None:
