@@ -88,10 +88,26 @@ def folder(spec: ModelSpec, marker: str = "config.json", weights: str = "*.safet
 
 
 def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: ANN401  (transformers has no types)
-    """Load a model of a class of transformers, ready to answer."""
-    model = kind.from_pretrained(
-        path, dtype=at.dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **more
+    """Load a model of a class of transformers, ready to answer.
+
+    Raises ModelUnavailable where the files lack some of its weights: transformers would draw them by chance.
+    """
+    model, found = kind.from_pretrained(
+        path,
+        dtype=at.dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **more,
     )
+    lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
+    if lacking:
+        raise ModelUnavailable(
+            f"{path} is no whole {type(model).__name__}: it has no weights, or of another size, for {len(lacking)} "
+            f"of its parameters, such as {lacking[0]}; take a checkpoint that was trained for this task"
+        )
     model = model.eval().requires_grad_(False).to(at.device)
     _read_in(model)
     if at.channels_last:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForQuestionAnswering, BertForSequenceClassification, BertModel
 
-from domain.errors import DeviceOutOfMemory
+from domain.errors import DeviceOutOfMemory, ModelUnavailable
 from domain.vision import Capability
 from tests.workers.models.toys import spec_of
 from workers.memory import resident_bytes
@@ -62,3 +62,21 @@ def test_a_loaded_model_holds_its_weights_before_it_first_runs(tmp_path: Path) -
     # then all of it is in memory already, to be measured, and not left for the first batch to read
     assert resident_bytes() - before > 0.8 * weighs
     assert loaded.num_parameters() * 4 == weighs > 200_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "lacking"),
+    [(BertForQuestionAnswering, 2, "qa_outputs.bias"), (BertForSequenceClassification, 3, "classifier.bias")],
+    ids=["absent", "of another size"],
+)
+def test_weights_that_a_checkpoint_lacks_are_not_drawn_by_chance(
+    tmp_path: Path, kind: type, labels: int, lacking: str
+) -> None:
+    # given a checkpoint that was trained to tell two classes apart
+    config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_labels=2)
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+
+    # when it is loaded for another task, or for another number of classes
+    # then it is refused, with the first of the weights that it lacks
+    with pytest.raises(ModelUnavailable, match=f"no whole {kind.__name__}: .* 2 of its parameters, such as {lacking}"):
+        pretrained(kind, tmp_path, HERE, num_labels=labels)
