@@ -1,6 +1,7 @@
 """The family `seq2seq`: encoder-decoder translators, for `Capability.TRANSLATE`.
 
-Marian (OPUS-MT), of one direction or of the pairs that the profile names, and M2M100, between any two of its languages.
+Marian (OPUS-MT), of one direction or of the pairs that the profile names; M2M100, mBART and NLLB, between any two of
+their languages.
 A text is translated line by line, so that its lines stay lines. A line that is too long for the model is cut between
 sentences, then between words, and each piece is translated by itself: nothing is left out. Pieces hold at most half as
 many tokens as a translation may have, which leaves room for languages that need more of them.
@@ -19,7 +20,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, MBartTokenizer, NllbTokenizer
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Translation
@@ -55,8 +56,9 @@ def load(spec: ModelSpec) -> "Translator":
     """Load a checkpoint.
 
     Options: `pairs` (such as `["de-en"]`: what it serves; a Marian that does not say its languages needs it), `codes`
-    (for a Marian of many targets: the name of a language in its own `>>name<<`, by ISO 639-1 code), `beams` (default 1:
-    greedy), `max_new_tokens` (of one piece's translation, default 256), `threads`. Raises ModelUnavailable.
+    (what the model calls a language, by ISO 639-1 code: for a Marian of many targets the name in its own `>>name<<`,
+    for NLLB, which needs it, such as `{ de = "deu_Latn", en = "eng_Latn" }`), `beams` (default 1: greedy),
+    `max_new_tokens` (of one piece's translation, default 256), `threads`. Raises ModelUnavailable.
     """
     told = options(spec, Options, {Capability.TRANSLATE})
     path, at = folder(spec), place(spec)
@@ -64,11 +66,14 @@ def load(spec: ModelSpec) -> "Translator":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
         tokenizer = processor(AutoTokenizer, path)
-    if hasattr(tokenizer, "lang_code_to_id"):
+    if hasattr(tokenizer, "lang_code_to_id") or isinstance(tokenizer, NllbTokenizer):
         return Translator(spec, at, network, _Multilingual(spec, tokenizer, told), told)
     if hasattr(tokenizer, "supported_language_codes"):
         return Translator(spec, at, network, _Directed(spec, tokenizer, told), told)
-    raise ModelUnavailable(f"model {spec.name!r}: a {type(network).__name__} with this tokenizer is not served here")
+    raise ModelUnavailable(
+        f"model {spec.name!r}: a {type(network).__name__} with a {type(tokenizer).__name__} has no languages to choose "
+        f"from; take a Marian, an M2M100, an NLLB or an mBART"
+    )
 
 
 def parts(text: str, fits: Callable[[str], bool]) -> tuple[str, ...]:
@@ -140,37 +145,57 @@ class _Languages:
 
 
 class _Multilingual(_Languages):
-    """M2M100: the source's token stands before the text, the target's is the first of the translation."""
+    """M2M100, NLLB, mBART: the source's token stands with the text, the target's is the first of the translation."""
 
     def __init__(self, spec: ModelSpec, tokenizer: Any, told: Options) -> None:  # noqa: ANN401
         super().__init__(tokenizer)
         self._pairs = _pairs(told.pairs)
-        unknown = {code for pair in self._pairs for code in pair} - set(tokenizer.lang_code_to_id)
-        if unknown:
-            raise ModelUnavailable(f"model {spec.name!r}: it does not know the languages {sorted(unknown)} of `pairs`")
+        self._codes = {**_own_codes(tokenizer), **told.codes}
+        if not self._codes:
+            raise ModelUnavailable(
+                f'model {spec.name!r}: name its languages in the option `codes`, such as {{ de = "deu_Latn" }}'
+            )
+        self._tokens = {code: self._token(name) for code, name in self._codes.items()}
+        if unknown := [self._codes[code] for code, token in self._tokens.items() if token is None]:
+            raise ModelUnavailable(f"model {spec.name!r}: it does not know the languages {sorted(unknown)} of `codes`")
+        if strange := {code for pair in self._pairs for code in pair} - set(self._codes):
+            raise ModelUnavailable(f"model {spec.name!r}: it does not know the languages {sorted(strange)} of `pairs`")
+        self._signs = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
+        # mBART of 2020 begins a translation with its language; the others with an end, and then the language.
+        self._first = "decoder_start_token_id" if isinstance(tokenizer, MBartTokenizer) else "forced_bos_token_id"
 
     def check(self, source: str, target: str) -> None:
         """See _Languages."""
-        known = self.tokenizer.lang_code_to_id
         if self._pairs and (source, target) not in self._pairs:
             raise _unserved(source, target, _named(self._pairs))
-        if not {source, target} <= set(known) or source == target:
-            raise _unserved(source, target, f"any two of {', '.join(known)}")
+        if not {source, target} <= set(self._codes) or source == target:
+            raise _unserved(source, target, f"any two of {', '.join(self._codes)}")
 
     def encode(self, text: str, source: str, target: str) -> list[int]:
         """See _Languages."""
+        for sign in self._signs:  # mBART's vocabulary holds them as words too, so that they must not stand as one
+            text = text.replace(sign, f"{sign[:1]} {sign[1:]}")
         with self.lock:
-            self.tokenizer.src_lang = source
+            self.tokenizer.src_lang = self._codes[source]
             return self._ids(text)
 
     def start(self, target: str) -> dict[str, int]:
         """See _Languages."""
-        return {"forced_bos_token_id": int(self.tokenizer.get_lang_id(target))}
+        return {self._first: int(self._tokens[target] or 0)}
 
     def text(self, ids: Sequence[int]) -> str:
         """See _Languages; the tokens of languages are no text."""
-        languages = self.tokenizer.id_to_lang_token
+        languages = set(self._tokens.values())
         return super().text([one for one in ids if one not in languages])
+
+    def _token(self, name: str) -> int | None:
+        """Return the id of a language's token; None where the tokenizer has none."""
+        known = getattr(self.tokenizer, "lang_code_to_id", None)
+        if known is None:
+            return self.tokenizer.get_added_vocab().get(name)  # type: ignore[no-any-return]
+        if name not in known:
+            return None
+        return int(self.tokenizer.get_lang_id(name) if hasattr(self.tokenizer, "get_lang_id") else known[name])
 
 
 class _Directed(_Languages):
@@ -299,6 +324,11 @@ def _together(calls: Sequence[_Call], most: int) -> Iterator[list[tuple[int, int
             alike.setdefault(len(ids), []).append((index, piece))
     for keys in alike.values():
         yield from (keys[start : start + most] for start in range(0, len(keys), most))
+
+
+def _own_codes(tokenizer: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return what a tokenizer calls its languages, by ISO 639-1 code: M2M100 `de`, mBART `de_DE`. NLLB says none."""
+    return {name.partition("_")[0]: name for name in getattr(tokenizer, "lang_code_to_id", ())}
 
 
 def _pairs(told: Sequence[str]) -> frozenset[tuple[str, str]]:

@@ -8,7 +8,16 @@ from typing import Any, ClassVar
 
 import pytest
 import sentencepiece
-from transformers import M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel
+from transformers import (
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    MBart50Tokenizer,
+    MBartConfig,
+    MBartForConditionalGeneration,
+    NllbTokenizer,
+)
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Translation
@@ -315,6 +324,83 @@ class TestM2M100(Seq2SeqContract):
     def test_a_pair_of_a_language_it_does_not_know_is_refused_when_loading(self, spec: ModelSpec) -> None:
         with pytest.raises(ModelUnavailable, match="'xx'"):
             family.load(spec.model_copy(update={"options": {"pairs": ["en-xx"]}}))
+
+
+WORDS = ("▁a", "▁red", "▁car", "▁the", "▁dog")
+BEGUN = tuple(dict.fromkeys(word[:end] for word in WORDS for end in range(2, len(word) + 1)))
+"""Words, and how they begin: what merges make of letters."""
+LETTERS = tuple(dict.fromkeys("▁" + "".join(TEXTS).replace(" ", "")))
+SPELT = ("<s>", "<pad>", "</s>", "<unk>", *LETTERS, *BEGUN)
+"""A small vocabulary, listed and not learned, so that all processes have the same."""
+
+
+def fluent(kind: Any, config: Any) -> Any:
+    """Return what makes a network that heeds its source and writes letters, not the tokens of languages."""
+
+    def made() -> Any:
+        network = kind(config)
+        network.model.shared.weight.data[len(SPELT) :] *= 0.1
+        network.model.decoder.layers[0].encoder_attn.out_proj.weight.data *= 5
+        return network
+
+    return made
+
+
+class NamesOfItsOwn:
+    """For architectures whose languages have other names than those of ISO 639-1."""
+
+    names: ClassVar[dict[str, str]]
+
+    def test_languages_are_asked_for_by_iso_639_and_told_to_the_network_by_its_own_tokens(self, model: Model) -> None:
+        seen: list[int] = []
+        tokens = model._languages.tokenizer  # type: ignore[attr-defined]
+        decoder = model.network.model.decoder  # type: ignore[attr-defined]
+        handle = decoder.register_forward_pre_hook(
+            lambda _, __, given: seen.append(int(given["input_ids"][0, -1])), with_kwargs=True
+        )
+
+        prepared = model.prepare(Seq2SeqContract().asked("a cat", "de", "en"))
+        model.run([prepared])
+        handle.remove()
+
+        assert prepared.payload.ids[0][0] == tokens.convert_tokens_to_ids(self.names["de"])
+        assert seen[1] == tokens.convert_tokens_to_ids(self.names["en"])
+
+    def test_a_name_that_the_tokenizer_does_not_have_is_refused(self, spec: ModelSpec) -> None:
+        with pytest.raises(ModelUnavailable, match=r"'deu_Grek'.*of `codes`"):
+            family.load(spec.model_copy(update={"options": {"codes": {"de": "deu_Grek"}}}))
+
+
+class TestMBart(NamesOfItsOwn, Seq2SeqContract):
+    """mBART-50 (Tang et al. 2020), whose languages are called `de_DE`."""
+
+    architecture = "mBART-50"
+    names: ClassVar[dict[str, str]] = {"de": "de_DE", "en": "en_XX"}
+
+    def build(self, folder: Path) -> None:
+        tokenizer = MBart50Tokenizer(vocab=[(piece, -1.0 if piece in WORDS else -3.0) for piece in SPELT])
+        ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+        config = MBartConfig(**TINY, **ids, vocab_size=len(tokenizer))
+        saved(folder, fluent(MBartForConditionalGeneration, config), tokenizer)
+
+
+class TestNllb(NamesOfItsOwn, Seq2SeqContract):
+    """NLLB (Costa-jussà et al. 2022): the network of M2M100, and languages that are called `deu_Latn`."""
+
+    architecture = "NLLB"
+    names: ClassVar[dict[str, str]] = {"de": "deu_Latn", "en": "eng_Latn"}
+    options: ClassVar[dict[str, Any]] = {**Seq2SeqContract.options, "codes": names}
+
+    def build(self, folder: Path) -> None:
+        merges = [(piece[:-1], piece[-1]) for piece in BEGUN]
+        tokenizer = NllbTokenizer(vocab={piece: number for number, piece in enumerate(SPELT)}, merges=merges)
+        ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+        config = M2M100Config(**TINY, **ids, vocab_size=len(tokenizer))
+        saved(folder, fluent(M2M100ForConditionalGeneration, config), tokenizer)
+
+    def test_without_codes_it_is_refused_with_what_to_write(self, spec: ModelSpec) -> None:
+        with pytest.raises(ModelUnavailable, match=r"in the option `codes`, such as \{ de = \"deu_Latn\" \}"):
+            family.load(spec.model_copy(update={"options": {}}))
 
 
 def short(text: str) -> bool:
