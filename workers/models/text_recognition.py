@@ -27,6 +27,7 @@ from transformers import (
     AutoTokenizer,
     VisionEncoderDecoderModel,
 )
+from transformers.models.trocr.modeling_trocr import TrOCRSinusoidalPositionalEmbedding
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Polygon
@@ -201,8 +202,13 @@ class _ByToken(_Recogniser):
         super().__init__(spec, path, at, told, VisionEncoderDecoderModel)
         self._tokenizer = processor(AutoTokenizer, path)
         self.network.generation_config.max_length = None  # two limits would be warned of with every line
-        positions = int(self.network.config.decoder.max_position_embeddings)
-        self._room = min(told.max_new_tokens, positions - 1)
+        decoder = self.network.config.decoder
+        # RoBERTa and its kin count positions from behind the padding's number.
+        before = decoder.pad_token_id + 1 if "roberta" in decoder.model_type else 0
+        self._room = min(told.max_new_tokens, int(decoder.max_position_embeddings) - before - 1)
+        for module in self.network.modules():
+            if isinstance(module, TrOCRSinusoidalPositionalEmbedding):
+                _compute(module, decoder.max_position_embeddings, at)
 
     def read(self, values: torch.Tensor, calls: Sequence[Prepared]) -> list[_Line]:
         """See _Recogniser."""
@@ -278,6 +284,12 @@ def _recogniser(spec: ModelSpec, path: Path, at: Place, told: Options) -> _Recog
     if kind.startswith("pp_ocr") and kind.endswith("_rec"):
         return _ByColumn(spec, path, at, told)
     raise ModelUnavailable(f"model {spec.name!r}: a {kind!r} is neither TrOCR nor a recogniser of PP-OCR")
+
+
+def _compute(sines: TrOCRSinusoidalPositionalEmbedding, positions: int, at: Place) -> None:
+    """Compute the positions of TrOCR's large printed kind: they are no weights, and loading leaves them empty."""
+    count = positions + sines.padding_idx + 1
+    sines.weights = sines.get_embedding(count, sines.embedding_dim, sines.padding_idx).to(at.device, at.dtype)
 
 
 def _values(images: Any, pixels: Pixels) -> torch.Tensor:  # noqa: ANN401

@@ -20,7 +20,15 @@ from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, TextRegion
 from tests.workers.models.architectures import ArchitectureContract
 from tests.workers.models.contract import coloured, grey
-from tests.workers.models.text_toys import CHARACTERS, backbone, lively, save_detector, save_recogniser, save_trocr
+from tests.workers.models.text_toys import (
+    CHARACTERS,
+    backbone,
+    lively,
+    save_detector,
+    save_pair,
+    save_recogniser,
+    save_trocr,
+)
 from tests.workers.models.toys import saved, spec_of
 from workers.models import family
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
@@ -158,6 +166,25 @@ class TestTrOCR(WholePicture, TextRecognitionContract):
     def test_no_new_tokens_are_refused(self, spec: ModelSpec) -> None:
         with pytest.raises(ModelUnavailable, match="max_new_tokens"):
             family.load(spec.model_copy(update={"options": {**spec.options, "max_new_tokens": 0}}))
+
+
+class TestTrOCRWithComputedPositions(WholePicture, TextRecognitionContract):
+    """TrOCR as its large kind for printed text is published: its positions are computed, not learned."""
+
+    architecture = "TrOCR (computed positions)"
+
+    def build(self, folder: Path) -> None:
+        sines = {"use_learned_position_embeddings": False, "layernorm_embedding": False, "scale_embedding": True}
+        save_trocr(folder, activation_function="relu", **sines)
+
+
+class TestBeitAndRoberta(WholePicture, TextRecognitionContract):
+    """A pair of the user's own, whose decoder counts its positions from behind the padding's number."""
+
+    architecture = "BEiT and RoBERTa"
+
+    def build(self, folder: Path) -> None:
+        save_pair(folder)
 
 
 class TestPPOCRSmallRecogniser(WholePicture, TextRecognitionContract):

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    BeitConfig,
+    BeitImageProcessor,
     PPLCNetV4Config,
     PPOCRV5ServerDetImageProcessor,
     PPOCRV6SmallDetConfig,
@@ -13,6 +15,7 @@ from transformers import (
     PPOCRV6SmallRecForTextRecognition,
     PPOCRV6SmallRecImageProcessor,
     PreTrainedTokenizerFast,
+    RobertaConfig,
     TrOCRConfig,
     VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel,
@@ -23,6 +26,15 @@ from transformers import (
 from tests.workers.models.toys import byte_level, saved
 
 SIDE = 32
+ENCODER: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": SIDE,
+    "patch_size": 8,
+    "initializer_range": 0.3,
+}
 CHARACTERS = ["blank", *(chr(code) for code in range(ord("A"), ord("A") + 38)), " "]
 
 
@@ -59,15 +71,9 @@ def save_recogniser(folder: Path) -> None:
     saved(folder, lambda: lively(PPOCRV6SmallRecForTextRecognition(config)), images)
 
 
-def save_trocr(folder: Path) -> None:
-    ends = ("<s>", "</s>")
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=byte_level("<s>", "<pad>", "</s>", "<unk>", ends=ends),
-        bos_token="<s>",
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-    )
+def save_trocr(folder: Path, **more: Any) -> None:
+    """Save a TrOCR whose decoder is configured so besides."""
+    tokenizer = _tokenizer()
     decoder = TrOCRConfig(
         vocab_size=len(tokenizer),
         d_model=32,
@@ -77,18 +83,40 @@ def save_trocr(folder: Path) -> None:
         max_position_embeddings=24,
         init_std=0.3,
         cross_attention_hidden_size=32,
+        **more,
     )
-    encoder = ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        image_size=SIDE,
-        patch_size=8,
-        initializer_range=0.3,
+    images = ViTImageProcessor(size={"height": SIDE, "width": SIDE})
+    _save_pair(folder, ViTConfig(**ENCODER), decoder, tokenizer, images)
+
+
+def save_pair(folder: Path) -> None:
+    """Save a reader of BEiT and RoBERTa, such as one may train for oneself."""
+    tokenizer = _tokenizer()
+    decoder = RobertaConfig(
+        **{name: value for name, value in ENCODER.items() if name not in {"image_size", "patch_size"}},
+        vocab_size=len(tokenizer),
+        max_position_embeddings=24,
+        is_decoder=True,
+        add_cross_attention=True,
+        pad_token_id=1,
     )
+    images = BeitImageProcessor(size={"height": SIDE, "width": SIDE}, do_center_crop=False)
+    _save_pair(folder, BeitConfig(**ENCODER), decoder, tokenizer, images)
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    ends = ("<s>", "</s>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=byte_level("<s>", "<pad>", "</s>", "<unk>", ends=ends),
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+    )
+
+
+def _save_pair(folder: Path, encoder: Any, decoder: Any, tokenizer: Any, images: Any) -> None:
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
         encoder, decoder, decoder_start_token_id=2, pad_token_id=1, eos_token_id=2
     )
-    images = ViTImageProcessor(size={"height": SIDE, "width": SIDE})
     saved(folder, lambda: VisionEncoderDecoderModel(config), tokenizer, images)
