@@ -1,8 +1,8 @@
 """The family `promptable_masks`: a mask for each box, or one for points, for `Capability.SEGMENT`.
 
-SAM (Kirillov et al. 2023) and SAM 2 on single pictures (Ravi et al. 2024). For each prompt the network draws several
-masks and estimates how well each fits (its IoU with the true one); the best of them is the answer. Phrases belong to
-the family `text_masks`.
+SAM (Kirillov et al. 2023), SAM 2 (Ravi et al. 2024) and the tracker of SAM 3, on single pictures. For each prompt the
+network draws several masks and estimates how well each fits (its IoU with the true one); the best of them is the
+answer. Phrases belong to the family `text_masks`.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoImageProcessor, AutoModelForMaskGeneration, Sam2Model, SamModel
+from transformers import AutoImageProcessor, AutoModelForMaskGeneration, Sam2Model, Sam3TrackerModel, SamModel
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Box, Mask, Point
@@ -35,8 +35,10 @@ def load(spec: ModelSpec) -> "PromptableMasks":
     options(spec, Options, {Capability.SEGMENT})
     path, at = folder(spec), place(spec)
     network = pretrained(AutoModelForMaskGeneration, path, at)
-    if not isinstance(network, SamModel | Sam2Model):
-        raise ModelUnavailable(f"model {spec.name!r}: a {type(network).__name__} is neither SAM nor SAM 2")
+    if not isinstance(network, SamModel | Sam2Model | Sam3TrackerModel):
+        raise ModelUnavailable(
+            f"model {spec.name!r}: a {type(network).__name__} is none of SAM, SAM 2 and the tracker of SAM 3; take one"
+        )
     return PromptableMasks(spec, at, network, processor(AutoImageProcessor, path))
 
 

@@ -15,6 +15,10 @@ from transformers import (
     Sam2Processor,
     Sam2VideoConfig,
     Sam2VideoModel,
+    Sam3ImageProcessor,
+    Sam3TrackerConfig,
+    Sam3TrackerModel,
+    Sam3TrackerProcessor,
     SamConfig,
     SamHQConfig,
     SamHQModel,
@@ -199,7 +203,7 @@ class TestSam(PromptableMasksContract):
         told["mask_decoder_config"] = {**told["mask_decoder_config"], "vit_dim": 32}
         saved(tmp_path, lambda: SamHQModel(SamHQConfig(**told)), _sam_images())
 
-        with pytest.raises(ModelUnavailable, match="SamHQModel is neither"):
+        with pytest.raises(ModelUnavailable, match="SamHQModel is none of SAM, SAM 2"):
             family.load(spec_of(tmp_path, "promptable_masks", self.capabilities))
 
 
@@ -228,6 +232,31 @@ class TestSam2AsPublished(TestSam2):
             "memory_fuser_embed_dim": 16, "memory_fuser_intermediate_dim": 32,
         }  # fmt: skip
         saved(folder, lively(lambda: Sam2VideoModel(Sam2VideoConfig(**_sam2(), **memory))), images)
+
+
+class TestSam3Tracker(PromptableMasksContract):
+    """The part of SAM 3 that boxes and points prompt (Carion et al. 2025)."""
+
+    architecture = "SAM 3 (tracker)"
+
+    def build(self, folder: Path) -> None:
+        backbone = {
+            "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "image_size": SIDE, "pretrain_image_size": SIDE, "patch_size": 8,
+            "window_size": 4, "global_attn_indexes": [1],
+        }  # fmt: skip
+        sizes = [[4 * SIDE // 8] * 2, [2 * SIDE // 8] * 2, [SIDE // 8] * 2]
+        vision = {"model_type": "sam3_vision_model", "backbone_config": backbone, "backbone_feature_sizes": sizes}
+        config = Sam3TrackerConfig(
+            vision_config={**vision, "fpn_hidden_size": 16},
+            prompt_encoder_config={**PROMPTS, "patch_size": 8},
+            mask_decoder_config=DECODER,
+        )
+        images = Sam3ImageProcessor(size={"height": SIDE, "width": SIDE})
+        saved(folder, lively(lambda: Sam3TrackerModel(config)), images)
+
+    def processor(self, images: Any) -> Any:
+        return Sam3TrackerProcessor(images, target_size=SIDE)
 
 
 def _sam() -> dict[str, Any]:
