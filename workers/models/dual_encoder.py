@@ -187,7 +187,10 @@ class DualEncoder(Checkpoint):
 
     def _tokens(self, text: str) -> dict[str, torch.Tensor]:
         """Tokenise a text as the network saw texts in training; what is longer than its positions is cut."""
-        longest = int(self.network.config.text_config.max_position_embeddings)
+        words = self.network.config.text_config
+        # AltCLIP's XLM-RoBERTa counts positions from behind the padding's number.
+        before = words.pad_token_id + 1 if words.model_type == "altclip_text_model" else 0
+        longest = int(words.max_position_embeddings) - before
         if not self._alone:
             return dict(self._tokenizer(text, truncation=True, max_length=longest, return_tensors="pt"))
         # SigLIP learned from lower-case texts that were padded on the right and looked at with the padding: it reads

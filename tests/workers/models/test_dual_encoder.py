@@ -11,6 +11,8 @@ import torch
 from transformers import (
     AlignConfig,
     AlignModel,
+    AltCLIPConfig,
+    AltCLIPModel,
     AutoImageProcessor,
     AutoTokenizer,
     BertTokenizer,
@@ -361,6 +363,20 @@ class TestMetaClip2(SharesAddUp, DualEncoderContract):
         config = MetaClip2Config(**clip_like(len(tokenizer), eos_token_id=2, bos_token_id=0))
         images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
         saved(folder, told_apart(lambda: MetaClip2Model(config)), tokenizer, images)
+
+
+class TestAltClip(SharesAddUp, DualEncoderContract):
+    """AltCLIP (Chen et al. 2022), whose XLM-RoBERTa counts positions from behind the padding's number."""
+
+    architecture = "AltCLIP"
+
+    def build(self, folder: Path) -> None:
+        pieces = dict.fromkeys("▁" + "".join(TEXTS).replace(" ", ""))
+        tokenizer = XLMRobertaTokenizer(vocab=[(piece, -1.0) for piece in ("<s>", "<pad>", "</s>", "<unk>", *pieces)])
+        text = {"max_position_embeddings": 64, "project_dim": 24, "pad_token_id": 1}
+        config = AltCLIPConfig(**clip_like(len(tokenizer), **text))
+        images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+        saved(folder, told_apart(lambda: AltCLIPModel(config)), tokenizer, images)
 
 
 class TestChineseClip(SharesAddUp, DualEncoderContract):
