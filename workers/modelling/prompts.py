@@ -14,14 +14,18 @@ import numpy.typing as npt
 import torch
 from jinja2 import TemplateError
 from PIL import Image
-from transformers import IdeficsProcessor, PaliGemmaProcessor
+from transformers import Blip2Processor, IdeficsProcessor, InstructBlipProcessor, PaliGemmaProcessor
 from transformers.models.smolvlm import processing_smolvlm
 
 from domain.errors import ModelError
 from workers.modelling.decoding import Tokens
 
+LEADING = (Blip2Processor, InstructBlipProcessor)
+"""Processors that put the picture before the text by themselves."""
 LONGEST = 50
 """How many times longer than wide a picture is shown; a narrower one is widened. Qwen-VL takes no more than 200."""
+SHORTEST = 32
+"""The fewest pixels a side that a picture is shown with: Mistral 3 makes nothing of less than 28."""
 IDEFICS_TURN = "Question: {} Answer:"
 """The spaces matter: the processor of Idefics takes a text without any for an address, and would fetch it."""
 
@@ -51,7 +55,8 @@ class Prompts:
         self._interleaved = isinstance(processor, IdeficsProcessor)
         self.templated = not self._interleaved and bool(getattr(processor, "chat_template", None))
         added = self._tokenizer.added_tokens_decoder.values()
-        self._signs = {str(token) for token in added if token.special} | set(processor.all_special_multimodal_tokens)
+        multimodal = map(str, processor.all_special_multimodal_tokens)
+        self._signs = {str(token) for token in added if token.special}.union(multimodal)
 
     def refuse_signs(self, texts: Iterable[str]) -> None:
         """Raise ModelError where a text holds one of the tokenizer's special tokens: it would speak as another."""
@@ -64,9 +69,12 @@ class Prompts:
 
         Raises ModelError where the template or the processor refuses.
         """
+        several = sum(len(turn.pictures) for turn in turns)
+        if isinstance(self._processor, LEADING) and several > 1:
+            raise ModelError(f"this model looks at one picture at a time, not at {several}")
         try:
             told, prompt = self._interleave(turns) if self._interleaved else self._render(turns)
-        except (ValueError, TemplateError) as error:
+        except (ValueError, RuntimeError, TemplateError) as error:
             raise ModelError(f"the model's processor cannot take this prompt: {error}") from error
         kept = {name: value for name, value in told.items() if isinstance(value, torch.Tensor) and name != "labels"}
         return kept, prompt
@@ -106,7 +114,7 @@ class Prompts:
         return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, **self._arguments))
 
     def _lines(self, turns: Sequence[Turn]) -> str:
-        image = self._processor.image_token
+        image = "" if isinstance(self._processor, LEADING) else self._processor.image_token
         lines = [image * len(turn.pictures) + turn.question + _answered(turn) for turn in turns]
         return "\n".join([self._system, *lines] if self._system else lines)
 
@@ -120,10 +128,15 @@ class Prompts:
 
 
 def shown(pixels: npt.NDArray[np.uint8], max_pixels: int) -> Image.Image:
-    """Return H × W × 3 pixels as a processor gets them: no narrower than 1 to 50, of no more than so many pixels."""
+    """Return H × W × 3 pixels as a processor gets them: no narrower than 1 to 50, of no more than so many pixels.
+
+    A picture of less than `SHORTEST` pixels a side is enlarged.
+    """
     height, width = pixels.shape[:2]
     pixels = pixels.repeat(math.ceil(width / (LONGEST * height)), axis=0)
     pixels = pixels.repeat(math.ceil(height / (LONGEST * width)), axis=1)
+    times = math.ceil(SHORTEST / min(pixels.shape[:2]))
+    pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
     height, width = pixels.shape[:2]
     shrink = math.sqrt(min(1.0, max_pixels / (height * width)))
     picture = Image.fromarray(pixels)

@@ -22,16 +22,18 @@ from typing import Any
 
 import torch
 from llguidance import LLMatcher
+from PIL import Image
 from pydantic import Field, JsonValue
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from domain.errors import ModelError, ModelUnavailable
+from domain.errors import DeviceOutOfMemory, ModelError, ModelUnavailable
 from domain.geometry import Box
 from domain.vision import Answer, Capability, Grounding, Label
 from workers.imaging.boxes_in_text import BoxFormat, boxes_in
 from workers.modelling.checkpoint import (
     Checkpoint,
     Place,
+    computing,
     finite,
     folder,
     min_score,
@@ -42,12 +44,14 @@ from workers.modelling.checkpoint import (
 from workers.modelling.decoding import Drawing, Following, Stopped, Tokens, beginnings, paths, total
 from workers.modelling.grammars import Grammars, Held
 from workers.modelling.options import options
-from workers.modelling.prompts import Prompts
+from workers.modelling.prompts import Prompts, Turn
 from workers.modelling.questions import Questions, Worded
-from workers.models.family import Ask, Prepared, ScoreKind, Told
+from workers.models.family import Ask, DeviceLost, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
 CAPABILITIES = frozenset({Capability.ASK, Capability.CAPTION, Capability.DRAFT, Capability.GROUND})
+INSTEAD = "let a server that knows it serve it, and name that with the family `remote_vlm`, or take another model"
+
 Remarks = dict[str, int | float | str]
 
 
@@ -84,8 +88,12 @@ def load(spec: ModelSpec) -> "ChatVlm":
     network = pretrained(AutoModelForImageTextToText, path, at)
     told = processor(AutoProcessor, path)
     if network.config.is_encoder_decoder or not hasattr(told, "image_processor"):
-        raise ModelUnavailable(f"model {spec.name!r}: a {type(network).__name__} continues no prompt with pictures")
-    return ChatVlm(spec, at, network, told, settings)
+        raise ModelUnavailable(
+            f"model {spec.name!r}: a {type(network).__name__} continues no prompt with pictures; {INSTEAD}"
+        )
+    model = ChatVlm(spec, at, network, told, settings)
+    model.begin()
+    return model
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +133,27 @@ class ChatVlm(Checkpoint):
         )
         positions = getattr(network.config.get_text_config(), "max_position_embeddings", None) or math.inf
         self._most = min(settings.max_prompt, positions - settings.max_new_tokens)
+
+    def begin(self) -> None:
+        """Write one token about a small picture. Raises ModelUnavailable where the architecture cannot be asked so."""
+        name, drawing = type(self.network).__name__, Drawing(1, 0.0, 0)
+        try:
+            inputs, _ = self._prompts.tensors([Turn((Image.new("RGB", (64, 64)),), "What is it?")])
+            with computing(self.at, 1):
+                self.network.generate(
+                    **self._stacked([_Call(Ask(Capability.CAPTION), inputs)]),
+                    generation_config=GenerationConfig(max_new_tokens=1, do_sample=False),
+                    logits_processor=[drawing],
+                )
+        except (DeviceOutOfMemory, DeviceLost):
+            raise
+        except Exception as error:
+            raise ModelUnavailable(
+                f"model {self.spec.name!r}: a {name} cannot be asked about a picture here: {type(error).__name__}: "
+                f"{error}; {INSTEAD}"
+            ) from error
+        if not drawing.chances:
+            raise ModelUnavailable(f"model {self.spec.name!r}: a {name} lets nobody see how sure it is; {INSTEAD}")
 
     def prepare(self, ask: Ask) -> Prepared:
         """Render a call's prompt and preprocess its pictures.

@@ -363,8 +363,9 @@ def test_options_that_make_no_sense_are_told_while_loading(
         loaded(folder, capability, **options)
 
 
-def test_a_picture_is_shown_no_larger_than_said_and_no_narrower_than_one_to_fifty() -> None:
+def test_a_picture_is_shown_no_larger_than_said_no_narrower_than_one_to_fifty_and_no_tiny_one_as_it_is() -> None:
     assert shown(grey(480, 640), 1_000_000).size == (640, 480)
     assert shown(grey(480, 640), 76_800).size == (320, 240)
-    assert shown(grey(1, 700), 1_000_000).size == (700, 14)
-    assert shown(grey(700, 1), 1_000_000).size == (14, 700)
+    assert shown(grey(1, 700), 1_000_000).size == (2100, 42)
+    assert shown(grey(700, 1), 1_000_000).size == (42, 2100)
+    assert shown(grey(3, 5), 1_000_000).size == (55, 33)
