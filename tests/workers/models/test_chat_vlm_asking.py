@@ -339,11 +339,22 @@ def test_a_prompt_must_leave_room_for_the_answer_in_the_models_positions(folder:
 def test_what_a_template_refuses_is_a_models_error(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('System role not supported') }}")
+    template = tmp_path / "chat_template.jinja"
+    strict = "{% if messages | length > 1 %}{{ raise_exception('One turn alone') }}{% endif %}"
+    template.write_text(strict + template.read_text())
     model = loaded(tmp_path)
 
-    with pytest.raises(ModelError, match="System role not supported"):
-        model.prepare(ask(WIDE))
+    with pytest.raises(ModelError, match="One turn alone"):
+        model.prepare(ask(WIDE, LONG, examples=((0, "is it?", "yes"),)))
+
+
+def test_a_template_that_refuses_everything_is_told_while_loading(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('System role not supported') }}")
+
+    with pytest.raises(ModelUnavailable, match="System role not supported"):
+        loaded(tmp_path)
 
 
 @pytest.mark.parametrize(
