@@ -19,13 +19,13 @@ from domain.errors import InvalidRequest
 Schema = dict[str, Any]
 
 MOST_BYTES = 16 * 1024
-"""of a schema as JSON"""
+"""of a schema as JSON, as it came and with references put in place"""
 MOST_DEEP = 16
 """so many schemas lie within one another"""
 MOST_PARTS = 500
 """so many schemas are in one, with references put in place"""
 FARTHEST = 10**15
-"""from 0, of a bound of numbers: further away JSON's numbers are not exact"""
+"""from 0, of a bound or a choice that is a number: further away JSON's numbers are not exact"""
 LONGEST = 10_000
 """characters or items that a bound may speak of; no answer is as long"""
 TAKES: Mapping[str, tuple[str, ...]] = {
@@ -67,13 +67,10 @@ def closed(schema: Mapping[str, Any]) -> Schema:
 
     Raises InvalidRequest where it says what no model is held to here, contradicts itself, or is too large.
     """
-    try:
-        size = len(json.dumps(schema, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the schema is no JSON: {error}") from error
-    if size > MOST_BYTES:
-        raise InvalidRequest(f"the schema has {size} bytes of JSON, more than {MOST_BYTES}")
-    return _Reading(schema.get("$defs")).part(schema, "schema")
+    _bounded(schema, "the schema")
+    found = _Reading(schema.get("$defs")).part(schema, "schema")
+    _bounded(found, "the schema with its references put in place")
+    return found
 
 
 def parsed(text: str, schema: Schema) -> JsonValue:
@@ -150,6 +147,15 @@ class _Reading:
         return {"properties": parts, "required": list(dict.fromkeys(required)), "additionalProperties": False}
 
 
+def _bounded(schema: Mapping[str, Any], what: str) -> None:
+    try:
+        size = len(json.dumps(schema, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{what} is no JSON: {error}") from error
+    if size > MOST_BYTES:
+        raise InvalidRequest(f"{what} has {size} bytes of JSON, more than {MOST_BYTES}")
+
+
 def _refuse(place: str, why: str) -> NoReturn:
     raise InvalidRequest(f"{place} {why}")
 
@@ -175,6 +181,8 @@ def _choices(told: Mapping[str, Any], place: str) -> list[Any]:
     for one in choices:
         if isinstance(one, list | dict):
             _refuse(f"{place}.enum", f"is of texts, numbers, true, false and null, not of {one!r}")
+        if isinstance(one, int | float) and abs(one) > FARTHEST:
+            _refuse(f"{place}.enum", f"has a number beyond {FARTHEST} from 0, which is not exact; take a text")
         if kind is not None and not (_is_text(kind) and _is(one, kind)):
             _refuse(f"{place}.enum", f"has {one!r}, which is no {kind!r}")
     return choices

@@ -140,6 +140,11 @@ DOUBLING = {
         "p3": {"type": "null"},
     },
 }
+SPREAD = {
+    "type": "object",
+    "properties": {f"p{at}": {"$ref": "#/$defs/long"} for at in range(20)},
+    "$defs": {"long": {"enum": ["x" * 1000]}},
+}
 REFUSED: list[tuple[Any, str]] = [
     ({}, "schema.type is one of object, array"),
     ({"type": "any"}, "not 'any'"),
@@ -174,7 +179,11 @@ REFUSED: list[tuple[Any, str]] = [
     (DOUBLING, "500 schemas in one"),
     (nested(MOST_DEEP), f"{MOST_DEEP} within one another"),
     ({"enum": ["x" * MOST_BYTES]}, f"more than {MOST_BYTES}"),
+    (SPREAD, f"references put in place has 2.... bytes of JSON, more than {MOST_BYTES}"),
     ({"enum": [float("nan")]}, "no JSON"),
+    ({"enum": ["\ud800"]}, "the schema is no JSON"),
+    ({"const": 10**400}, "has a number beyond"),
+    ({"enum": [-1e300]}, "has a number beyond"),
     ({"enum": [{1, 2}]}, "no JSON"),
 ]
 
