@@ -109,7 +109,7 @@ def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: A
             f"of its parameters, such as {lacking[0]}; take a checkpoint that was trained for this task"
         )
     model = model.eval().requires_grad_(False).to(at.device)
-    _read_in(model)
+    read_in(model)
     if at.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if at.compile:
@@ -117,7 +117,7 @@ def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: A
     return model
 
 
-def _read_in(model: torch.nn.Module) -> None:
+def read_in(model: torch.nn.Module) -> None:
     """Read the weights that lie in a mapped file: else the first batch would, on the device's thread, with all waiting.
 
     Before that they are in no process's memory either, and nobody could measure what the model weighs.

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability
-from workers.modelling.checkpoint import Checkpoint, Place, folder, place
+from workers.modelling.checkpoint import Checkpoint, Place, folder, place, read_in
 from workers.modelling.options import Options as Common
 from workers.modelling.options import options
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told
@@ -65,7 +65,11 @@ def load(spec: ModelSpec) -> "ImageGeneration":
     kind: Any = AutoPipelineForText2Image
     pipeline = kind.from_pretrained(path, dtype=at.dtype, use_safetensors=True, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
-    return ImageGeneration(spec, at, pipeline.to(at.device), told)
+    pipeline = pipeline.to(at.device)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            read_in(part)
+    return ImageGeneration(spec, at, pipeline, told)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from tests.workers.models.architectures import ArchitectureContract
 from tests.workers.models.contract import grey
 from tests.workers.models.text_toys import lively
 from tests.workers.models.toys import byte_level, spec_of, unigram
+from workers.memory import give_back, resident_bytes
 from workers.models import family
 from workers.models.family import Ask, Model, Pixels, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
@@ -247,6 +248,20 @@ class TestStableDiffusion(ImageGenerationContract):
 
         with pytest.raises(ModelUnavailable, match=r"carries code, which is never run: own\.py"):
             family.load(spec.model_copy(update={"source": str(tmp_path / "copy")}))
+
+    def test_a_loaded_pipeline_holds_its_weights_before_it_first_draws(self, tmp_path: Path) -> None:
+        pipeline = _stable_diffusion()
+        pipeline.text_encoder = CLIPTextModel(CLIPTextConfig(**{**TINY, "hidden_size": 512}, vocab_size=100_000))
+        weighs = sum(weights.nbytes for weights in pipeline.text_encoder.parameters())
+        pipeline.save_pretrained(tmp_path, safe_serialization=True)
+        del pipeline
+        give_back()
+        before = resident_bytes()
+
+        model = family.load(spec_of(tmp_path, self.family, self.capabilities, options=self.options))
+
+        assert resident_bytes() - before > 0.8 * weighs > 160_000_000
+        model.close()
 
     def test_an_output_that_is_not_finite_is_no_picture(self) -> None:
         model: Any = self.fresh()
