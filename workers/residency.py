@@ -22,7 +22,7 @@ from workers.batching import Batcher
 from workers.device import Device, Resident
 from workers.memory import MEGABYTE, give_back
 from workers.models import family
-from workers.models.family import Model
+from workers.models.family import Elsewhere, Model
 from workers.registry import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -166,10 +166,10 @@ class Residency:
             over -= self._evict(victim, wanting)
         if over > 0:
             facts = {"event": "memory.over_budget", "device": device.name, "model": wanting, "bytes": used}
-            log.warning("the models' budget is passed, and all that is left is in use", extra=facts)
+            log.warning("the models' budget is passed, and all that is left is in use or pinned", extra=facts)
 
     def _victim(self, device: Device) -> Resident | None:
-        """Take out the model that goes next. One that weighs nothing here would make no room."""
+        """Take out the model that goes next. One that another machine computes would make no room."""
         with self._known:
             idle = [
                 resident
@@ -177,7 +177,7 @@ class Residency:
                 if resident.device is device
                 and not resident.users
                 and name not in self.pinned
-                and self._pasts[name].bytes
+                and not isinstance(resident.model, Elsewhere)
             ]
             victim = min(idle, key=lambda resident: resident.used_at, default=None)
             if victim is not None:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +47,13 @@ class Weight:
             raise RuntimeError("a pool of connections is stuck")
 
 
+class Far(Weight):
+    """A model that another machine computes."""
+
+    def submit(self, prepared: Prepared) -> Future[Any]:
+        return Future()
+
+
 @dataclass
 class Machine:
     """Devices with memory in which every model weighs 100 MB, or what a test says, and a clock that a test sets."""
@@ -77,7 +84,7 @@ class Machine:
         self.loads.append(spec.name)
         self.loaded.append((spec.name, device))
         self.most[device] = max(self.most.get(device, 0), self.own(device))
-        return Weight(self, spec.name, device)
+        return (Far if spec.name == "far" else Weight)(self, spec.name, device)
 
     def own(self, device: str = "cpu") -> int:
         return sum(self.heavy.get(name, WEIGHT) for name, where in self.loaded if where == device)
@@ -270,15 +277,26 @@ def test_a_pinned_model_is_never_evicted(machine: Machine, residency: Made) -> N
     assert machine.names == ["a", "c"]
 
 
-def test_what_weighs_nothing_is_not_evicted_for_nothing(machine: Machine, residency: Made) -> None:
-    # given a model that another machine computes, and one that is here
+def test_what_another_machine_computes_is_not_evicted_for_nothing(machine: Machine, residency: Made) -> None:
+    # given a model that another machine computes, during whose load something else took memory, and one that is here
     models = residency(1)
-    machine.heavy["far"] = 0
+    machine.heavy["far"] = MEGABYTE
     use(models, machine, spec("far", memory_mb=0), "a")
     # when room is needed
     use(models, machine, "b")
     # then the one that makes room went
     assert machine.names == ["far", "b"]
+
+
+def test_a_model_for_which_nothing_was_measured_can_be_evicted(machine: Machine, residency: Made) -> None:
+    # given a model during whose load other threads freed as much as it takes, and one that is pinned
+    models = residency(1, "a")
+    machine.heavy["light"] = 0
+    use(models, machine, "a", "light")
+    # when room is needed
+    use(models, machine, "b")
+    # then it went: that nothing was measured does not say that it weighs nothing
+    assert machine.names == ["a", "b"]
 
 
 def test_two_models_that_do_not_fit_together_are_told_of_by_name(
@@ -408,6 +426,33 @@ def test_a_load_does_not_hold_up_a_model_that_is_there(machine: Machine, residen
         assert tallies(models) == {"here": (1, 0, 0)}
         machine.slow.set()
         loading.result(10)
+
+
+def test_jobs_that_throw_out_each_others_models_never_meet_a_closed_one(machine: Machine, residency: Made) -> None:
+    # given room for two models, and eight jobs that each ask four by turns
+    models = residency(2)
+
+    def job(first: int) -> list[bool]:
+        answered = []
+        for turn in range(20):
+            name = "abcd"[(first + turn * (1 + first % 3)) % 4]
+            with models.using(spec(name)) as resident:
+                call = Call(resident.model.prepare(Ask(Capability.DETECT)), uuid4(), 1, 1.0, 0.0)
+                told = resident.device.ask(resident, call).result(10).value
+                answered.append(told == name and name in machine.names)
+        return answered
+
+    # when they run at once
+    with ThreadPoolExecutor(8) as pool:
+        answered = [one for answers in pool.map(job, range(8)) for one in answers]
+    # then each had its own model's answer while that was loaded, and nothing is in use or uncounted afterwards
+    assert answered == [True] * 160
+    told = models.tallies()
+    assert sum(tally.loads for tally in told) == len(machine.loads) > 4
+    assert sum(tally.loads - tally.evictions for tally in told) == len(machine.loaded)
+    # and where all four were in use at once, what passes the budget goes with the next load
+    use(models, machine, "e")
+    assert machine.own() <= 2 * WEIGHT
 
 
 def test_an_exception_in_use_lets_the_model_go(machine: Machine, residency: Made) -> None:
