@@ -12,7 +12,7 @@ this queue, and a job thread that waits claims no other job.
 """
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -52,7 +52,7 @@ class Call:
             self.order = -math.inf, 0, self.at
 
 
-ORDER = attrgetter("order")
+ORDER: Callable[[Call], tuple[float, int, float]] = attrgetter("order")
 
 
 @dataclass(frozen=True)
