@@ -5,7 +5,7 @@ it does is measured on pictures that it was not fitted to, with the model runnin
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +67,8 @@ class Fitted:
     """whether what is right is likelier with it, and so worth to be written"""
 
 
-def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Callable[[], None] = lambda: None) -> Fitted:
-    """Fit the temperature of a row of a profile from a labelled set; `advance` is called after each picture.
+def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits) -> Fitted:
+    """Fit the temperature of a row of a profile from a labelled set.
 
     `source` is a file with a JSON object in each line, or a data set's folder (COCO):
 
@@ -86,7 +86,7 @@ def calibrate(spec: ModelSpec, source: Path, limits: ImageLimits, advance: Calla
     before: Measured | None = None
     after: Measured | None = None
     for _ in range(ROUNDS):
-        shares, judged = _judged(spec, asked, temperature, Look(limits, advance))
+        shares, judged = _judged(spec, asked, temperature, Look(limits))
         seen, unseen = ([one for one in judged if one.picture in half] for half in (fitting, held_out))
         _check(source, seen, unseen, shares=shares)
         previous, after = after, measure(unseen, shares=shares)
@@ -234,7 +234,7 @@ def _nll(logits: torch.Tensor, right: torch.Tensor, *, shares: bool) -> torch.Te
 def _sure(judged: Sequence[Judgement], *, shares: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how sure the model is, and whether it is right: of its choice in each answer, or of every score."""
     if shares:
-        chosen = [max(zip(one.scores, one.right, strict=True)) for one in judged]
+        chosen = [max(zip(one.scores, one.right, strict=True), key=lambda pair: pair[0]) for one in judged]
     else:
         chosen = [pair for one in judged for pair in zip(one.scores, one.right, strict=True)]
     sure, right = zip(*chosen, strict=True)

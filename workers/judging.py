@@ -1,6 +1,6 @@
 """Letting a model judge a labelled set: what it scored, and what of that was right. Fitting is done elsewhere."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,10 +49,10 @@ class Asked(Protocol):
 
 
 class Look:
-    """Reads pictures within limits, and tells how far it is."""
+    """Reads pictures within limits."""
 
-    def __init__(self, limits: ImageLimits, advance: Callable[[], None] = lambda: None) -> None:
-        self._limits, self._advance = limits, advance
+    def __init__(self, limits: ImageLimits) -> None:
+        self._limits = limits
 
     def __call__(self, path: Path) -> Pixels:
         """Return a picture. Raises InvalidRequest where it is not there, ImageRejected where it cannot be read."""
@@ -62,7 +62,6 @@ class Look:
             raise InvalidRequest(
                 f"{path} cannot be read: {error.strerror}; pictures lie beside their labels"
             ) from error
-        self._advance()
         return decode(data, self._limits, path.name).pixels
 
 

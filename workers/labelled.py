@@ -66,7 +66,7 @@ def read_lines(file: Path) -> Sequence[Line]:
     Raises InvalidRequest that names the file and the line.
     """
     lines: list[Line] = []
-    for number, text in enumerate(file.read_text("utf-8").splitlines(), start=1):
+    for number, text in enumerate(_text(file).splitlines(), start=1):
         if not text.strip():
             continue
         try:
@@ -79,6 +79,13 @@ def read_lines(file: Path) -> Sequence[Line]:
             raise InvalidRequest(f"{file}, line {number}: a file has labels, questions or texts; give each its own")
         lines.append(line.model_copy(update={"image": file.parent / line.image}))
     return lines
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} is no text of labelled lines, a JSON object in each: {error}") from error
 
 
 def halves(pictures: Sequence[str], source: Path) -> tuple[frozenset[str], frozenset[str]]:

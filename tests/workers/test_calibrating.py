@@ -71,6 +71,13 @@ def test_the_likelihood_and_the_error_are_those_of_the_definition() -> None:
     assert told.right == 0.8
 
 
+def test_of_scores_that_are_equal_the_model_chose_the_first() -> None:
+    # given a model that knows nothing: four answers by halves, its first option right in one
+    judged = [Judgement("a", (0.5, 0.5), (hit, not hit)) for hit in (True, False, False, False)]
+    # when they are measured, then it is not credited with whatever is right
+    assert measure(judged, shares=True).right == 0.25
+
+
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 def test_a_tempered_score_is_the_sigmoid_of_the_logit_over_the_temperature(temperature: float) -> None:
     for logit in (-6.0, -1.0, 0.0, 3.0):
@@ -399,6 +406,12 @@ def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.png").unlink()
     with pytest.raises(InvalidRequest, match=r"0\.png cannot be read: No such file"):
         calibrate(brightness(), file, LIMITS)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (picture,) = pictures(tmp_path, 1)
+    with pytest.raises(InvalidRequest, match=r"0\.png is no text of labelled lines, a JSON object in each"):
+        calibrate(spec_of_nothing(), tmp_path / picture, LIMITS)
 
 
 @pytest.mark.slow
