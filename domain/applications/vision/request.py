@@ -133,7 +133,10 @@ class VisionParameters(Parameters):
     looks at what the step before found: at the crop of each box, or at each text.
     """
 
-    steps: tuple[Step, ...] = Field(default=(Step(capability=Offered.DETECT),), min_length=1, max_length=MOST_STEPS)
+    # That one is needed is told below: pydantic would tell it of a list, too, whose only step is not right.
+    steps: tuple[Step, ...] = Field(
+        default=(Step(capability=Offered.DETECT),), max_length=MOST_STEPS, json_schema_extra={"minItems": 1}
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -146,6 +149,8 @@ class VisionParameters(Parameters):
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
+        if not self.steps:
+            raise ValueError("steps has one at least")
         for number, step in enumerate(self.steps):
             if step.capability in ON_TEXT and (step.text is None) == (number == 0):
                 whose = "the first step needs a `text` of its own" if number == 0 else "only the first takes a `text`"

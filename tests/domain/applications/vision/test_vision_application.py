@@ -314,3 +314,10 @@ def test_an_expectation_that_does_not_hold_is_told_in_a_sentence() -> None:
     told = APPLICATION.mismatches(result, {"steps": [{"count": 2, "texts": ["EXIT"], "labels": ["pit"]}]})
     assert len(told) == 3
     assert "malformed" in APPLICATION.mismatches(result, {"what": 1})[0]
+
+
+def test_a_step_that_is_not_right_is_all_that_is_told() -> None:
+    with pytest.raises(InvalidParameters) as raised:
+        APPLICATION.parse({"capability": "caption", "labels": ["a cat"]})
+    assert "caption takes no labels" in raised.value.message
+    assert "at least" not in raised.value.message
