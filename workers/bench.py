@@ -11,7 +11,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -57,24 +57,19 @@ class Speed:
 def measure(spec: ModelSpec, seconds: float, rounds: int) -> Speed:
     """Load a model and measure its first capability.
 
-    `seconds` is what each figure of each round is given. Raises ModelUnavailable; ModelError where it cannot answer.
+    `seconds` is what each figure of each round is given. Raises ModelUnavailable; ModelError where it cannot answer;
+    DeviceOutOfMemory where not even one call fits.
     """
-    model = family.load(spec)
-    try:
+    with closing(family.load(spec)) as model, closing(_Lane(spec, model)) as lane:
         capability, prepared = _question(model, spec)
         speed = Speed(spec.name, capability.value, model.device, model.dtype)
-        sizes = _sizes(spec.max_batch)
+        sizes = _that_fit(model, prepared, _sizes(spec.max_batch))
         bare: dict[int, list[float]] = {size: [] for size in sizes}
         through: list[float] = []
-        lane = _Lane(spec, model)
-        sizes = _that_fit(model, prepared, sizes)
         for _ in range(rounds):
             for size in sizes:
                 bare[size].append(_bare(model, prepared(size), seconds))
             through.append(lane.rate(prepared, seconds))
-        lane.close()
-    finally:
-        model.close()
     speed.bare = {size: round(median(bare[size]), 2) for size in sizes}
     speed.best = max(sizes, key=speed.bare.__getitem__)
     speed.ratios = [round(rate / best, 3) for rate, best in zip(through, bare[speed.best], strict=True)]
