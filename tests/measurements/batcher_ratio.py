@@ -96,7 +96,7 @@ def main() -> int:
     profile = folder / "models.toml"
     profile.write_text("".join(rows))
     command = [sys.executable, "-m", "sightline", "bench", "models", "--profile", str(profile), "--out", str(folder)]
-    return subprocess.run([*command, "--rounds", "7", "--seconds", "4"], check=False).returncode
+    return subprocess.run([*command, "--rounds", "5", "--seconds", "3"], check=False).returncode
 
 
 if __name__ == "__main__":
