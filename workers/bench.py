@@ -50,6 +50,8 @@ class Speed:
     ratio: float = 0.0
     """batcher ÷ best bare size, the median of the rounds' own ratios"""
     ratios: list[float] = field(default_factory=list)
+    busy: float = 0.0
+    """the share of the batcher's time in which the model computed, median of the rounds: the rest is what it costs"""
     out_of_memory: dict[str, int] = field(default_factory=dict)
     """by group, the batch size that fitted after memory ran out"""
 
@@ -65,15 +67,17 @@ def measure(spec: ModelSpec, seconds: float, rounds: int) -> Speed:
         speed = Speed(spec.name, capability.value, model.device, model.dtype)
         sizes = _that_fit(model, prepared, _sizes(spec.max_batch))
         bare: dict[int, list[float]] = {size: [] for size in sizes}
-        through: list[float] = []
+        through: list[tuple[float, float]] = []
         for _ in range(rounds):
             for size in sizes:
                 bare[size].append(_bare(model, prepared(size), seconds))
             through.append(lane.rate(prepared, seconds))
     speed.bare = {size: round(median(bare[size]), 2) for size in sizes}
     speed.best = max(sizes, key=speed.bare.__getitem__)
-    speed.ratios = [round(rate / best, 3) for rate, best in zip(through, bare[speed.best], strict=True)]
-    speed.batcher, speed.ratio = round(median(through), 2), round(median(speed.ratios), 3)
+    rates, busy = zip(*through, strict=True)
+    speed.ratios = [round(rate / best, 3) for rate, best in zip(rates, bare[speed.best], strict=True)]
+    speed.batcher, speed.ratio = round(median(rates), 2), round(median(speed.ratios), 3)
+    speed.busy = round(median(busy), 3)
     speed.out_of_memory = {str(group): size for group, size in lane.resident.batcher.safe.items()}
     return speed
 
@@ -99,21 +103,21 @@ class _Lane:
         self.device.add(self.resident)
         self.most = spec.max_batch
 
-    def rate(self, prepared: Callable[[int], list[Prepared]], seconds: float) -> float:
-        """Return how many calls a second are answered while many jobs ask one after the other.
+    def rate(self, prepared: Callable[[int], list[Prepared]], seconds: float) -> tuple[float, float]:
+        """Return how many calls a second many jobs get answered that ask one after the other, and how busy the model is.
 
         Counted from the first batch that was answered: those before may not have been full. At the end each job has
         one call waiting, which are full batches again. At least three batches are waited for, however slow they are.
         """
-        until, answered = time.monotonic() + seconds, list[float]()
+        until, answered = time.monotonic() + seconds, list[tuple[float, float]]()
 
         def ask() -> None:
             (call,) = prepared(1)
             with self.device.census.job():
                 while time.monotonic() < until or len(answered) < 3 * self.most:
                     waiting = Call(call, uuid4(), 1, float("inf"), time.monotonic())
-                    self.device.ask(self.resident, waiting).result()
-                    answered.append(time.monotonic())
+                    told = self.device.ask(self.resident, waiting).result()
+                    answered.append((time.monotonic(), told.ran_s / told.batch_size))
 
         asking = [threading.Thread(target=ask) for _ in range(KEPT_WAITING * self.most)]
         for thread in asking:
@@ -121,8 +125,9 @@ class _Lane:
         for thread in asking:
             thread.join()
         answered.sort()
-        first_batch = [moment for moment in answered if moment < answered[0] + TOGETHER_S]
-        return (len(answered) - len(first_batch)) / max(answered[-1] - first_batch[-1], TOGETHER_S)
+        first = sum(moment < answered[0][0] + TOGETHER_S for moment, _ in answered)
+        took = max(answered[-1][0] - answered[first - 1][0], TOGETHER_S)
+        return (len(answered) - first) / took, sum(ran for _, ran in answered[first:]) / took
 
     def close(self) -> None:
         """Stop the device's thread."""

@@ -279,12 +279,12 @@ def bench_models(
             typer.echo(told.read_text("utf-8"))
         else:
             _print_table(
-                ("model", "asked to", "on", "bare, by batch size: items/s", "best", "batcher", "ratio"),
+                ("model", "asked to", "on", "bare, by batch size: items/s", "best", "batcher", "ratio", "busy"),
                 [
                     (
                         *(speed.model, speed.capability, f"{speed.device} {speed.dtype}"),
                         "  ".join(f"{size}: {rate:g}" for size, rate in speed.bare.items()),
-                        *(str(speed.best), f"{speed.batcher:g}", f"{speed.ratio:.3f}"),
+                        *(str(speed.best), f"{speed.batcher:g}", f"{speed.ratio:.3f}", f"{speed.busy:.3f}"),
                     )
                     for speed in speeds
                 ],

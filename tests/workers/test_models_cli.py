@@ -267,5 +267,6 @@ def test_bench_measures_each_batch_size_bare_and_the_batcher(toy: Path, tmp_path
     assert list(speed["bare"]) == ["1", "2", "4", "8"]
     assert min(speed["bare"].values()) > 0
     assert speed["batcher"] > 0
+    assert 0.5 < speed["busy"] < 1.1
     assert len(speed["ratios"]) == 2
     assert (tmp_path / "models.png").read_bytes().startswith(b"\x89PNG")
