@@ -104,7 +104,7 @@ class _Lane:
         self.most = spec.max_batch
 
     def rate(self, prepared: Callable[[int], list[Prepared]], seconds: float) -> tuple[float, float]:
-        """Return how many calls a second many jobs get answered that ask one after the other, and how busy the model is.
+        """Return how many calls a second jobs get answered that ask one after the other, and how busy the model is.
 
         Counted from the first batch that was answered: those before may not have been full. At the end each job has
         one call waiting, which are full batches again. At least three batches are waited for, however slow they are.
