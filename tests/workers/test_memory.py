@@ -1,9 +1,12 @@
 """How much a process may hold: the machine's memory, or the smallest limit of its cgroups."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
-from workers.memory import SHARE, default_limit, give_back, models_budget, resident_bytes
+from tests.support.system import ROOT
+from workers.memory import SHARE, default_limit, models_budget, resident_bytes
 
 GIGABYTE = 1024**3
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -50,17 +53,26 @@ def test_models_are_evicted_before_the_process_is_ended() -> None:
     assert models_budget(6 * GIGABYTE, 4 * GIGABYTE) == int(0.7 * 4 * GIGABYTE)
 
 
+FREED = """
+from workers.memory import give_back, resident_bytes
+
+before = resident_bytes()
+kept, pieces = [], []
+for _ in range(4_000):
+    pieces.append(b"x" * 100_000)
+    kept.append(bytearray(1_000))
+held = resident_bytes() - before
+del pieces
+give_back()
+print(held, resident_bytes() - before, len(kept))
+"""
+
+
 def test_what_was_freed_in_small_pieces_is_given_back_to_the_system() -> None:
-    # given 400 MB in pieces of 100 kB, each beside something that stays
-    before = resident_bytes()
-    kept, pieces = [], []
-    for _ in range(4_000):
-        pieces.append(b"x" * 100_000)
-        kept.append(bytearray(1_000))
-    assert resident_bytes() - before > 300_000_000
-    # when they are freed and given back
-    del pieces
-    give_back()
-    # then this process holds them no longer
-    assert resident_bytes() - before < 100_000_000
-    assert len(kept) == 4_000
+    # given 400 MB in pieces of 100 kB, each beside something that stays, in a process that holds nothing else
+    told = subprocess.run([sys.executable, "-c", FREED], cwd=ROOT, capture_output=True, text=True, check=True)
+    held, after, kept = map(int, told.stdout.split())
+    assert held > 300_000_000
+    assert kept == 4_000
+    # when they are freed and given back, then it holds them no longer
+    assert after < 100_000_000
