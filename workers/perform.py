@@ -20,6 +20,7 @@ from domain.vision import Picture
 from storage.claims import ClaimedJob, Outcome
 from workers.device import Census
 from workers.imaging.decode import decode
+from workers.memory import MEGABYTE, give_back, resident_bytes
 from workers.registry import Registry
 from workers.residency import Residency
 from workers.vision import JobVision, deadline_of
@@ -27,6 +28,8 @@ from workers.vision import JobVision, deadline_of
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 2_000
+MUCH_BYTES = 64 * MEGABYTE
+"""When so much more is held after a job than before it, what was freed is given back to the system."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """The largest result, as JSON. PostgreSQL refuses one of 256 MB in the words of a server that does not answer."""
 
@@ -54,6 +57,14 @@ class Workshop:
 
 def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | None]) -> Outcome | None:
     """Run a job and return its outcome; None where it was fenced and nothing may be said of it any more."""
+    before = resident_bytes()
+    outcome = _perform(job, workshop, stopped)
+    if resident_bytes() > before + MUCH_BYTES:
+        give_back()  # a large picture is decoded in pieces that the C library would keep, in each thread
+    return outcome
+
+
+def _perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | None]) -> Outcome | None:
     with workshop.census.job(), workshop.patience(job.id):
         vision = JobVision(
             job=job,
