@@ -218,7 +218,7 @@ def test_whatever_is_raised_or_answered_fails_its_own_job_alone_and_again_until_
     wanted = {one.submit(order)[0]: end for order, end in RAISED.items()}
     wanted |= {one.submit(order, application="signs")[0]: end for order, end in IN_TEXTS.items()}
     good += one.submit(QUICK, 4)
-    one.wait_for_the_end(30)
+    one.wait_for_the_end(60)
     recovery(time.monotonic() - begun)
 
     as_wanted = [(*end, 0) for end in wanted.values()]
@@ -229,7 +229,7 @@ def test_whatever_is_raised_or_answered_fails_its_own_job_alone_and_again_until_
 
     for job_id in wanted:
         write(one.engine, replay, TENANT, job_id)
-    one.wait_for_the_end(30)
+    one.wait_for_the_end(60)
     assert ended(one, list(wanted)) == as_wanted, "the same end again"
 
     let_workers_leave(one)
@@ -237,7 +237,7 @@ def test_whatever_is_raised_or_answered_fails_its_own_job_alone_and_again_until_
     inspections = [job_id for job_id, end in wanted.items() if end[1] != "result_refused"]
     for job_id in inspections:
         write(one.engine, replay, TENANT, job_id)
-    one.wait_for_the_end(30)
+    one.wait_for_the_end(60)
     neighbours_are_unharmed(one, inspections)
     invariant(one, [*wanted, *good])
 
