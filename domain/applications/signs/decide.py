@@ -29,7 +29,7 @@ class Ask(Protocol):
         """Return which of the languages a text is in, where that is sure enough; None otherwise."""
 
     def translate(self, text: str, source: str) -> Translation | None:
-        """Return a model's translation, None where none is configured."""
+        """Return a model's translation, None where none is configured, or it does not serve the languages."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +200,11 @@ def _said(unit: Unit, hit: Hit, language: str | None, told_by: LanguageBy | None
 
 
 def _modelled(text: str, language: str | None, told_by: LanguageBy | None, target: str, ask: Ask) -> Outcome:
-    """Let a model translate, where there is one and the language is known."""
+    """Let a model translate, where there is one, the language is known, and the model answers for what it says."""
     if language == target:
         return Outcome(Provenance.SAME_LANGUAGE, text, language, told_by)
     translated = ask.translate(text, language) if language else None
-    if translated is None:
+    if translated is None or translated.text is None:
         return Outcome(Provenance.UNTRANSLATED, None, language, told_by)
     return Outcome(Provenance.MODEL, translated.text, language, told_by, model=translated.model)
 

@@ -141,7 +141,10 @@ class Phrasebook:
         if exact:
             return _once(exact)
         slotted = [hit for hit in self._fill(text, seen) if hit.language in wanted]
-        return _best(slotted) or _best([hit for hit in self._near(seen) if hit.language in wanted])
+        if any(not hit.phrase.kept for hit in slotted):
+            return _best(slotted)
+        # A misread `Einbahnstraße` could be a street's name too, which would be kept as it is.
+        return _best([hit for hit in self._near(seen) if hit.language in wanted]) or _best(slotted)
 
     def negates(self, text: str) -> bool:
         """Say whether a text holds a word that turns a sentence round, in any language."""
@@ -231,7 +234,8 @@ class Phrasebook:
             return None
         company = len(key)
         if len(seen) != len(pattern.parts):  # a space lost or gained, and then at most one letter
-            return edits(key, "".join(pattern.parts), 1) if company >= 9 else None
+            meant = "".join(pattern.parts)
+            return edits(key, meant, 1) if company >= 9 and not _has_a_word_more(seen, meant) else None
         total = 0
         for token, part in zip(seen, pattern.parts, strict=True):
             cost = 0 if token.folded == part else self._edits(token.folded, part, company)
@@ -295,6 +299,12 @@ def _compound(word: str, ending: str) -> bool:
 
 def _key(seen: Sequence[Token]) -> str:
     return "".join(token.folded for token in seen)
+
+
+def _has_a_word_more(seen: Sequence[Token], meant: str) -> bool:
+    """Say whether a text is a phrase and one letter that stands alone: what is left of `No`, perhaps."""
+    words = [token.folded for token in seen]
+    return any("".join(words[:at] + words[at + 1 :]) == meant for at, word in enumerate(words) if len(word) == 1)
 
 
 def _triples(key: str) -> list[str]:

@@ -9,6 +9,7 @@ from domain.applications.signs.languages import NAMES
 from domain.applications.signs.layout import Line, chains, letter_height, measured, near, reading_order, shares, widened
 from domain.applications.signs.phrasebook import phrasebook
 from domain.applications.signs.schema import Block, Overlay, Region, SignsParameters, SignsResult
+from domain.errors import LanguageUnserved
 from domain.vision import Picture, Translation
 
 
@@ -48,8 +49,11 @@ class CaseAsk:
         return self._languages[asked]
 
     def translate(self, text: str, source: str) -> Translation | None:
-        """Return a model's translation, None where none is configured."""
-        return self._case.vision.translate(text, source, self._case.parameters.target)
+        """Return a model's translation, None where none is configured, or it does not serve the languages."""
+        try:
+            return self._case.vision.translate(text, source, self._case.parameters.target)
+        except LanguageUnserved:
+            return None
 
 
 def _translated(

@@ -9,6 +9,7 @@ from domain.applications.application import Case
 from domain.applications.signs.contract import APPLICATION
 from domain.applications.signs.phrasebook import Phrasebook, phrasebook
 from domain.applications.signs.schema import SignsResult
+from domain.errors import LanguageUnserved
 from domain.geometry import Polygon
 from domain.vision import Language, Palette, Picture, TextRegion, Translation
 
@@ -25,7 +26,8 @@ class Desk:
 
     lines: dict[str, tuple[TextRegion, ...]] = field(default_factory=dict)
     languages: dict[str, Language] = field(default_factory=dict)
-    translations: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    translations: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
+    unserved: set[str] = field(default_factory=set)
     remembered: dict[tuple[str, str, str], str] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -39,8 +41,10 @@ class Desk:
 
     def translate(self, text: str, source: str, target: str, *, model: str | None = None):
         self.asked.append(("translate", text))
-        found = self.translations.get((text, source, target))
-        return None if found is None else Translation(text=found, model="recorded")
+        if source in self.unserved:
+            raise LanguageUnserved(f"it does not translate {source}-{target}")
+        asked = (text, source, target)
+        return Translation(text=self.translations[asked], model="recorded") if asked in self.translations else None
 
     def palette(self, picture: Picture, quad: Polygon) -> Palette:
         return Palette(foreground="#112233", background="#ddeeff")

@@ -102,6 +102,27 @@ def test_without_phrase_memory_and_model_a_region_is_untranslated(desk, written)
     assert result.regions[0].language == "nl"
 
 
+def test_what_the_model_would_not_answer_for_is_untranslated(desk, written):
+    desk.languages = {"Pinsel und Farben": Language(code="de", score=0.95)}
+    desk.translations = {("Pinsel und Farben", "de", "en"): None}
+
+    result = desk.run((written("Pinsel und Farben", 0, 0),))
+
+    assert told(result) == [("Pinsel und Farben", None, "untranslated")]
+    assert result.regions[0].model is None
+    assert result.regions[0].language == "de"
+
+
+def test_languages_that_the_model_does_not_serve_are_untranslated(desk, written):
+    desk.languages = {"Verboden toegang": Language(code="nl", score=0.9)}
+    desk.unserved = {"nl"}
+
+    result = desk.run((written("Verboden toegang", 0, 0),))
+
+    assert ("translate", "Verboden toegang") in desk.asked
+    assert told(result) == [("Verboden toegang", None, "untranslated")]
+
+
 def test_text_in_the_target_language_needs_nothing(desk, written):
     desk.languages = {"Fresh lemonade": Language(code="en", score=0.9)}
 
