@@ -51,6 +51,19 @@ def live_queues(connection: Connection) -> dict[Queue, int]:
     return served
 
 
+def due_queues(connection: Connection) -> dict[Queue, int]:
+    """Return those of the live queues on which a job wants a doorbell, or will once it is ready; see `live_queues`.
+
+    One look for all: most of the time most of them have none, and each would cost a transaction of its own.
+    """
+    live = live_queues(connection)
+    if not live:
+        return {}
+    waits = [_unrung(queue, jobs.c.id).exists().label(f"at_{at}") for at, queue in enumerate(live)]
+    told = connection.execute(select(*waits)).one()
+    return {queue: capacity for (queue, capacity), due in zip(live.items(), told, strict=True) if due}
+
+
 def spare_workers(connection: Connection) -> dict[UUID, list[Queue]]:
     """Return the live workers that run fewer jobs than they could, and the queues that they serve."""
     running = select(func.count()).where(in_state(JobState.RUNNING), jobs.c.worker == workers.c.id).scalar_subquery()

@@ -14,6 +14,7 @@ from uuid import UUID
 from storage.dispatching import (
     Queue,
     Waiting,
+    due_queues,
     forget_lost_doorbells,
     hold,
     live_queues,
@@ -78,7 +79,7 @@ class Dispatcher:
         were refused the last time at the end. Then the first refusal is raised.
         """
         begun, rung, errors = time.monotonic(), 0, dict[Queue, Exception]()
-        queues = read(self.engine, live_queues)
+        queues = read(self.engine, due_queues)
         for queue in sorted(queues, key=self.refused.__contains__):
             try:
                 rung += self._serve(queue, queues[queue])

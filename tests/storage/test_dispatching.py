@@ -233,6 +233,20 @@ def test_a_queue_that_no_live_worker_serves_is_not_rung(life: Life, broker: Brok
     assert broker.rung[1:] == [("inspection.bulk", [unserved])]
 
 
+def test_queues_on_which_nothing_waits_cost_a_round_nothing(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
+    # given a worker of thirty queues, on one of which a job waits
+    life.worker("inspection.standard", *(f"application-{at}.standard" for at in range(29)))
+    job = life.submit()
+    dispatcher.round()
+    sent: list[str] = []
+    event.listen(life.engine, "before_cursor_execute", lambda _c, _cur, statement, *_: sent.append(statement))
+    # when its doorbell rang and a round finds nothing else to ring for
+    assert dispatcher.round() == 0
+    # then the database was asked for the queues, and whether anything waits on them
+    assert broker.ids == [job]
+    assert len([statement for statement in sent if "SELECT" in statement]) == 2
+
+
 def test_a_window_bounds_what_is_outstanding(life: Life, broker: Broker, dispatcher: Dispatcher) -> None:
     # given more jobs than two batches of a worker
     worker = life.worker(capacity=3)
