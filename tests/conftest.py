@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from migrations import upgrade
 from storage.session import connect
 from storage.settings import Settings
+from tests.support.absent import absent
 
 if TYPE_CHECKING:
     from tests.support.system import System
@@ -30,14 +31,6 @@ hypothesis_settings.register_profile("long", deadline=None, max_examples=5_000)
 hypothesis_settings.load_profile("thorough")
 
 POSTGRESQL = os.environ.get("SIGHTLINE_TEST_POSTGRESQL", "postgresql://root@127.0.0.1:5432/postgres")
-
-
-def absent(service: str, reason: object) -> None:
-    """Skip for want of a server, or fail where servers are required."""
-    message = f"{service} does not answer: {reason}"
-    if os.environ.get("SIGHTLINE_REQUIRE_SERVICES") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,7 +68,7 @@ def postgresql_template() -> Iterator[str]:
         with psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3) as connection:
             connection.execute(f"CREATE DATABASE {name}")
     except psycopg.OperationalError as error:
-        absent("PostgreSQL", error)
+        absent(f"PostgreSQL does not answer: {error}")
     engine = connect(_database(name))
     upgrade(engine)
     engine.dispose()
@@ -148,4 +141,4 @@ def rabbitmqctl(*arguments: str) -> None:
     try:
         subprocess.run(["rabbitmqctl", "-q", *arguments], check=True, capture_output=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
-        absent("RabbitMQ", error)
+        absent(f"RabbitMQ does not answer: {error}")

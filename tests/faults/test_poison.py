@@ -14,6 +14,7 @@ from sqlalchemy import select
 from storage.jobs import replay
 from storage.session import read, write
 from storage.tables import jobs, results
+from tests.support.absent import absent
 from tests.support.drill import HUGE_TEXT, NUL_IN_TEXT, QUICK, RAISE
 from tests.support.invariant import invariant
 from tests.support.keeping import keep_a_worker_until_the_end, let_workers_leave, over
@@ -132,7 +133,7 @@ def test_allocating_without_bound_ends_dead_for_memory(one: System, recovery: Ca
 def memory_cgroup() -> Iterator[Path]:
     """A cgroup (v1) in which the kernel lets nobody hold more than 600 MB."""
     if not os.access(CGROUP / "cgroup.procs", os.W_OK):
-        pytest.skip(f"no memory cgroup can be made in {CGROUP}: it is absent (cgroup v2?) or read-only")
+        absent(f"no memory cgroup can be made in {CGROUP}: it is absent (cgroup v2?) or read-only")
     group = CGROUP / f"sightline-{uuid4().hex[:8]}"
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(str(600 * 1024 * 1024))

@@ -114,7 +114,7 @@ def replayed_by_two(gateway: httpx.Client, ids: list[UUID]) -> list[str]:
     ]
     answers: list[str] = []
     at_once(
-        *(lambda process=process: answers.extend(process.communicate(told, 60)[0].splitlines()) for process in both)
+        *(lambda process=process: answers.extend(process.communicate(told, 95)[0].splitlines()) for process in both)
     )
     return answers
 

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import redis
 
-from tests.conftest import absent, rabbitmqctl
+from tests.conftest import rabbitmqctl
+from tests.support.absent import absent
 from tests.support.waiting import wait_for_port
 from workers.supervisor import free_port
 
@@ -49,7 +50,7 @@ def local_redis(_folder: Path) -> Iterator[Broker]:
     try:
         client.ping()
     except redis.ConnectionError as error:
-        absent("Redis", error)
+        absent(f"Redis does not answer: {error}")
     yield Broker(REDIS, prefix)
     for key in client.scan_iter(f"{prefix}*", count=1000):
         client.delete(key)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.conftest import absent
+from tests.support.absent import absent
 from tests.support.system import ROOT
 
 DURATIONS_STAY = {
@@ -14,7 +14,7 @@ DURATIONS_STAY = {
 def _preloaded() -> dict[str, str]:
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
-        absent("libfaketime", "it is not installed")
+        absent("libfaketime is not installed")
     return {"LD_PRELOAD": str(found[0]), **DURATIONS_STAY}
 
 

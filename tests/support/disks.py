@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.support.absent import absent
 
 BLOCK = 4096
 
@@ -77,12 +77,12 @@ def _until_full() -> Iterator[None]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str = "1m", inodes: int = 400) -> Iterator[Disk]:
-    """Mount a file system of that size on a folder, which is made; skip where that is not permitted."""
+    """Mount a file system of that size on a folder, which is made; see `absent` where that is not permitted."""
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=0777", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True)
     if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+        absent(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
         yield Disk(folder)
     finally:

@@ -7,23 +7,17 @@ import subprocess
 import weakref
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import NoReturn
 
 import psycopg
 
-from tests.conftest import absent
+from tests.support.absent import absent
 from tests.support.waiting import eventually, wait_for_port
 from workers.supervisor import free_port
 
 
 def _binary(name: str, *folders: Path) -> str:
     found = shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]))
-    return found or _absent(name)
-
-
-def _absent(name: str) -> NoReturn:
-    absent(name, "it is not installed")
-    raise AssertionError("unreachable")
+    return found or absent(f"{name} is not installed")
 
 
 class PrivateRedis:
