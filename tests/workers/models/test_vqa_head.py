@@ -31,9 +31,9 @@ from tests.workers.models.vqa_contract import (
     revision,
     words,
 )
+from workers.modelling.asking import LONGEST, framed
 from workers.models import family
 from workers.models.family import Model, ScoreKind
-from workers.models.vqa_head import LONGEST, framed
 from workers.registry import ModelSpec
 
 pytestmark = pytest.mark.model
@@ -96,7 +96,7 @@ class TestBlip(VqaContract):
         network = model.network  # type: ignore[attr-defined]
         with torch.inference_mode():
             written = network.generate(**prepared.payload.inputs, max_new_tokens=12)
-            states = model._states(prepared.payload.inputs)  # type: ignore[attr-defined]
+            states = model.states(prepared.payload.inputs)  # type: ignore[attr-defined]
             logits = network.text_decoder(input_ids=written, encoder_hidden_states=states).logits
 
         # then it is as probable as was said
