@@ -16,7 +16,12 @@ TONES: dict[Verdict, Tone] = {
 
 
 def marks(result: InspectionResult, image: int) -> tuple[Mark, ...]:
-    """Return the regions, the defects of that picture in the colour of what each caused, and the verdict."""
+    """Return the regions, the defects of that picture in the colour of what each caused, and the verdict.
+
+    A golden reference bears nothing but its name.
+    """
+    if any(one.reference == image for one in result.comparisons):
+        return (BannerMark(text="golden reference", tone="info"),)
     drawn: list[Mark] = [*_regions(result)]
     for defect in result.defects:
         if defect.image == image:

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from domain.applications.application import Parameters
 from domain.applications.inspection.recipe import DETECTOR_CLASSES, Outline, Recipe, named, shipped
+from domain.errors import InvalidParameters
 from domain.geometry import Calibration
 
 Tag = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -42,6 +43,29 @@ class InspectionParameters(Parameters):
     model: Tag | None = Field(
         default=None, min_length=1, description="a detector of models.toml; left out, its default"
     )
+
+    reference: int | None = Field(
+        default=None,
+        ge=0,
+        description="which of the job's images (0 is the first) is a golden reference: it is not inspected, the others "
+        "are compared with it by a `model` that was trained on pairs",
+    )
+
+    def check_images(self, count: int) -> None:
+        """Raise InvalidParameters where the reference is none of so many images, or the only one."""
+        if self.reference is not None and not self.reference < count > 1:
+            problem = f"is image {self.reference} of {count} (0 is the first), and one more is needed to be inspected"
+            raise InvalidParameters(
+                f"inspection: reference: {problem}", problems=[{"field": "reference", "problem": problem}]
+            )
+
+    @model_validator(mode="after")
+    def _compared(self) -> Self:
+        if self.reference is not None and self.model is None:
+            raise ValueError(
+                "the default detector compares with no reference; name a `model` that was trained on pairs"
+            )
+        return self
 
     @model_validator(mode="after")
     def _detectable(self) -> Self:

@@ -22,7 +22,7 @@ RECIPES = Path(__file__).parent / "recipes"
 DETECTOR_CLASSES = ("scratch", "pit", "crack", "stain", "inclusion")
 """What the embedded detector is trained to find."""
 
-GATES = ("grey-band", "no-rule", "quality", "region")
+GATES = ("grey-band", "no-rule", "quality", "reference", "region")
 """Reasons that come from the inspection itself; no rule may bear such a name."""
 
 FARTHEST = 1_000_000.0
@@ -150,6 +150,13 @@ class QualityLimits(Value):
         return self
 
 
+class ReferenceLimits(Value):
+    """How well a golden reference must lie over a picture; see `domain.vision.Registration` for the measures."""
+
+    min_correlation: float = Field(default=0.8, ge=0, le=1)
+    min_covered: float = Field(default=0.95, ge=0, le=1)
+
+
 class Recipe(Value):
     """What is looked for on a part and what is done about it."""
 
@@ -166,6 +173,7 @@ class Recipe(Value):
     """a defect lies in a zone when at least this share of it does"""
     zones: Mapping[Name, Outline] = Field(default_factory=dict, max_length=64)
     quality: QualityLimits = QualityLimits()
+    reference: ReferenceLimits = ReferenceLimits()
     rules: tuple[Rule, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from pydantic import Field
 from domain.applications.application import Finding, Result
 from domain.applications.inspection.recipe import Verdict
 from domain.geometry import Box, Calibration, Mask, Polygon, Score, Value
-from domain.vision import Quality
+from domain.vision import Quality, Registration
 
 
 class Defect(Value):
@@ -35,7 +35,7 @@ class Reason(Value):
     """Why the verdict is not ACCEPT."""
 
     rule: str
-    """the recipe's rule, or `grey-band`, `no-rule`, `quality`, `region`"""
+    """the recipe's rule, or `grey-band`, `no-rule`, `quality`, `reference`, `region`"""
     outcome: Verdict
     defects: tuple[str, ...] = ()
     """the ids of the defects that caused it"""
@@ -66,6 +66,18 @@ class PictureQuality(Value):
     passed: bool
 
 
+class Comparison(Value):
+    """How a golden reference was laid over a picture, and whether that passed the recipe's gate."""
+
+    image: int
+    reference: int
+    """which of the job's pictures"""
+    registration: Registration | None = None
+    """None where the two could not be laid over each other: then nothing was looked for in the picture"""
+    passed: bool
+    problem: str | None = None
+
+
 class UsedRecipe(Value):
     """Which recipe decided; `digest` is the SHA-256 of its content."""
 
@@ -93,6 +105,8 @@ class InspectionResult(Result):
     """certain defects by class, for each class of the recipe"""
     ignored: Ignored
     quality: tuple[PictureQuality, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    """one for each inspected picture, where the job has a golden reference"""
     recipe: UsedRecipe
     calibration: Calibration | None
     regions: Regions

@@ -1,13 +1,15 @@
 """An inspection: look at each picture, leave out what is not inspected, measure the rest, decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from domain.applications.application import Case
+from domain.applications.inspection.compare import compared, inspected_pictures, reasons_in_comparisons
 from domain.applications.inspection.decide import decide, reasons_in_defects, reasons_in_quality
-from domain.applications.inspection.measure import inspected, measured, seen, sort_out, whole
+from domain.applications.inspection.measure import Seen, inspected, measured, seen, sort_out, whole
 from domain.applications.inspection.parameters import InspectionParameters
 from domain.applications.inspection.recipe import Verdict
 from domain.applications.inspection.result import (
+    Comparison,
     Defect,
     Ignored,
     InspectionResult,
@@ -23,14 +25,19 @@ from domain.vision import Picture, Quality, Vision
 def run(case: Case[InspectionParameters]) -> InspectionResult:
     """Inspect a part.
 
-    Raises InvalidParameters where the recipe looks for a class that the model does not know.
+    Raises InvalidParameters where the recipe looks for a class that the model does not know, or the reference is none
+    of the pictures.
     """
     asked, vision = case.parameters, case.vision
+    asked.check_images(len(case.pictures))
     _check_classes(asked, vision)
+    pictures = inspected_pictures(case.pictures, asked.reference)
+    comparisons, golden = compared(vision, case.pictures, asked.reference, asked.recipe.reference)
     found = [
         one
-        for image, picture in enumerate(case.pictures)
-        for one in seen(image, picture, vision.detect(picture, model=asked.model, min_score=asked.recipe.review_score))
+        for image, picture in pictures.items()
+        if asked.reference is None or image in golden
+        for one in _seen(asked, vision, image, picture, golden.get(image))
     ]
     quality = [vision.quality(picture) for picture in case.pictures]
     kept, ignored = sort_out(found, asked)
@@ -38,9 +45,18 @@ def run(case: Case[InspectionParameters]) -> InspectionResult:
     reasons = [
         *reasons_in_defects(asked.recipe, defects),
         *reasons_in_quality(asked.recipe.quality, quality),
-        *_reasons_in_regions(asked, case.pictures),
+        *reasons_in_comparisons(comparisons),
+        *_reasons_in_regions(asked, pictures),
     ]
-    return _result(asked, defects, ignored, quality, reasons)
+    return _result(asked, defects, ignored, quality, comparisons, reasons)
+
+
+def _seen(
+    asked: InspectionParameters, vision: Vision, image: int, picture: Picture, golden: Picture | None
+) -> list[Seen]:
+    """Return what the detector finds in a picture, compared with its reference where there is one."""
+    least = asked.recipe.review_score
+    return seen(image, picture, vision.detect(picture, reference=golden, model=asked.model, min_score=least))
 
 
 def _check_classes(asked: InspectionParameters, vision: Vision) -> None:
@@ -56,9 +72,9 @@ def _check_classes(asked: InspectionParameters, vision: Vision) -> None:
         )
 
 
-def _reasons_in_regions(asked: InspectionParameters, pictures: Sequence[Picture]) -> Iterator[Reason]:
+def _reasons_in_regions(asked: InspectionParameters, pictures: Mapping[int, Picture]) -> Iterator[Reason]:
     """Yield a reason where a polygon misses the pictures, so that nothing could have been found there."""
-    for image, picture in enumerate(pictures):
+    for image, picture in pictures.items():
         if not inspected(whole(picture), asked):
             yield Reason(
                 rule="region",
@@ -68,7 +84,8 @@ def _reasons_in_regions(asked: InspectionParameters, pictures: Sequence[Picture]
                 f"`roi` and `ignore` leave none of it",
             )
     for rule in asked.recipe.rules:
-        if rule.zone and not any(whole(picture).share_inside([asked.recipe.zones[rule.zone]]) for picture in pictures):
+        zone = asked.recipe.zones[rule.zone] if rule.zone else None
+        if zone and not any(whole(picture).share_inside([zone]) for picture in pictures.values()):
             yield Reason(
                 rule="region",
                 outcome=Verdict.UNDECIDED,
@@ -81,6 +98,7 @@ def _result(
     defects: tuple[Defect, ...],
     ignored: Ignored,
     quality: Sequence[Quality],
+    comparisons: Sequence[Comparison],
     reasons: Sequence[Reason],
 ) -> InspectionResult:
     verdict, ordered = decide(reasons)
@@ -96,6 +114,7 @@ def _result(
             PictureQuality(image=image, measures=measures, passed=image not in unfit)
             for image, measures in enumerate(quality)
         ),
+        comparisons=tuple(comparisons),
         recipe=UsedRecipe(name=recipe.name, version=recipe.version, digest=recipe.digest),
         calibration=asked.calibration,
         regions=Regions(roi=asked.roi, ignore=asked.ignore, zones=dict(recipe.zones)),

@@ -10,28 +10,50 @@ from domain.applications.application import Case, Memory
 from domain.applications.inspection.contract import APPLICATION
 from domain.applications.inspection.recipe import DETECTOR_CLASSES
 from domain.applications.inspection.result import InspectionResult
+from domain.errors import RegistrationFailed
 from domain.geometry import Box, Mask
-from domain.vision import Detection, Picture, Quality, Vision
+from domain.vision import Detection, Picture, Quality, Registration, Vision
 
 WIDTH, HEIGHT = 200, 100
 
 Shape = tuple[float, float, float, float]
 
 ORDINARY = Quality(sharpness=120.0, brightness=0.5, contrast=0.1)
+CLOSE = Registration(correlation=0.98, covered=1.0, shift_px=2.5, rotation_deg=0.1, scale=1.0)
 
 
 @dataclass
 class TableVision:
-    """Answers `detect`, `classes` and `quality` from tables, and nothing else."""
+    """Answers `detect`, `align`, `classes` and `quality` from tables, and nothing else.
+
+    A picture whose place in `fits` is None cannot be laid under its reference.
+    """
 
     detections: dict[str, tuple[Detection, ...]]
     known: tuple[str, ...] = DETECTOR_CLASSES
     measures: dict[str, Quality] = field(default_factory=dict)
+    fits: dict[str, Registration | None] = field(default_factory=dict)
     asked: list[tuple[str, str | None, float]] = field(default_factory=list)
+    compared: list[tuple[str, str]] = field(default_factory=list)
 
-    def detect(self, picture: Picture, *, model: str | None = None, min_score: float = 0.25) -> tuple[Detection, ...]:
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        reference: Picture | None = None,
+        model: str | None = None,
+        min_score: float = 0.25,
+    ) -> tuple[Detection, ...]:
         self.asked.append((picture.name, model, min_score))
+        if reference is not None:
+            self.compared.append((picture.name, reference.name))
         return tuple(one for one in self.detections[picture.name] if one.score >= min_score)
+
+    def align(self, picture: Picture, reference: Picture) -> tuple[Picture, Registration]:
+        fit = self.fits.get(picture.name, CLOSE)
+        if fit is None:
+            raise RegistrationFailed("they do not show the same")
+        return Picture(f"{reference.name} over {picture.name}", picture.width, picture.height), fit
 
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:
         return self.known
