@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from domain.errors import DeviceOutOfMemory, ModelError, ModelUnavailable
-from workers.hub import digest, fetched
+from domain.vision import Capability
+from workers.hub import fetched
+from workers.hub import verify as verify
 from workers.models.family import Ask, DeviceLost, Pixels, Prepared
 from workers.registry import ModelSpec
 
@@ -26,8 +28,6 @@ LOST = ("CUDA error", "device-side assert")
 """What an error says after which CUDA fails whatever this process asks of it."""
 THREADS = torch.get_num_threads()
 """What torch takes by default; asked later, it would tell what a model that was loaded before was given."""
-DIGITS = 16
-"""The fewest hex digits of a SHA-256 that pin something."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,19 @@ def finite(*tensors: torch.Tensor) -> None:
 
 def one_picture(ask: Ask) -> Pixels:
     """Return a call's only picture, H × W × 3. Raises ModelError on any other number of them."""
+    if ask.capability == Capability.DETECT and len(ask.pictures) == 2:
+        raise ModelError("this model was not trained on pairs; it takes no reference")
     if len(ask.pictures) != 1:
         raise ModelError(f"{ask.capability} takes one picture, not {len(ask.pictures)}")
     return pictures(ask)[0]
+
+
+def two_pictures(ask: Ask) -> tuple[Pixels, Pixels]:
+    """Return a call's picture and its reference, H × W × 3 each. Raises ModelError on any other number of them."""
+    if len(ask.pictures) != 2:
+        raise ModelError("this model was trained on pairs; it needs a golden reference beside the picture")
+    picture, reference = pictures(ask)
+    return picture, reference
 
 
 def pictures(ask: Ask) -> tuple[Pixels, ...]:
@@ -228,19 +238,3 @@ class Checkpoint:
         gc.collect()
         if self.at.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def verify(spec: ModelSpec, path: Path) -> None:
-    """Raise ModelUnavailable where a file, or a folder's files, are not what the row's revision pins."""
-    kind, _, digits = spec.revision.partition(":")
-    found = digest(path)
-    if kind != "sha256" or len(digits) < DIGITS:
-        raise ModelUnavailable(
-            f"model {spec.name!r}: the revision {spec.revision!r} pins nothing; give {found[: 7 + DIGITS]!r}, or let "
-            f"`sightline models pin {spec.name}` write it"
-        )
-    if not found.startswith(spec.revision):
-        raise ModelUnavailable(
-            f"model {spec.name!r}: {path} is {found[: 7 + DIGITS]}…, not the pinned {spec.revision}; restore the files "
-            f"or, if the change is meant, pin the new revision"
-        )

@@ -5,7 +5,7 @@ of the answer, is the family's matter (`workers/models/chat_vlm.py`).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ SHORTEST = 32
 """The fewest pixels a side that a picture is shown with: Mistral 3 makes nothing of less than 28."""
 IDEFICS_TURN = "Question: {} Answer:"
 """The spaces matter: the processor of Idefics takes a text without any for an address, and would fetch it."""
+SOME_ANSWER = "A heron."
 
 if processing_smolvlm.num2words is None:  # it spells out how many frames a video has, and no video comes here
     processing_smolvlm.num2words = str
@@ -90,6 +91,33 @@ class Prompts:
             told.append(both[len(before) :] if both[: len(before)] == before else self._ids(gap + text))
         return told
 
+    def followed(self, inputs: Mapping[str, torch.Tensor], tokens: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Return a prompt's tensors with tokens after it, as generating carries them on, for one pass without a cache.
+
+        What is said of the prompt's last token is said of those; but PaliGemma sees a prompt whole, and not what it
+        writes (Beyer et al. 2024, section 3.1).
+        """
+        told = dict(inputs)
+        for name in by_token(inputs):
+            last = inputs[name][:, -1:]
+            if name == "token_type_ids" and isinstance(self._processor, PaliGemmaProcessor):
+                last = torch.ones_like(last)
+            more = last.expand(-1, len(tokens), *last.shape[2:])
+            told[name] = torch.cat([inputs[name], more], dim=1)
+        told["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([tokens])], dim=1)
+        return told
+
+    def end(self, ends: Collection[int]) -> int | None:
+        """Return which of some tokens the template ends an answer with; without one, the tokenizer's; None of none."""
+        if self.templated:
+            turns = [_message("user", "What is it?"), _message("assistant", SOME_ANSWER)]
+            written = str(self._processor.apply_chat_template(turns, **self._arguments))
+            after = self._ids(written.rpartition(SOME_ANSWER)[2])
+            if found := next((token for token in after if token in ends), None):
+                return found
+        usual = self._tokenizer.eos_token_id
+        return usual if usual in ends else min(ends, default=None)
+
     def _ids(self, text: str) -> Tokens:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -125,6 +153,16 @@ class Prompts:
             parts += [*turn.pictures, IDEFICS_TURN.replace("{}", turn.question) + _answered(turn) + end]
         prompt = "".join(part if isinstance(part, str) else "<image>" for part in parts)
         return self._processor(text=[parts], return_tensors="pt"), prompt
+
+
+def by_token(inputs: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names of the tensors that say something of each of a prompt's tokens, B × length × …."""
+    length = inputs["input_ids"].shape[1]
+    return [
+        name
+        for name, tensor in inputs.items()
+        if tensor.ndim > 1 and tensor.shape[1] == length and not tensor.is_floating_point()
+    ]
 
 
 def shown(pixels: npt.NDArray[np.uint8], max_pixels: int) -> Image.Image:

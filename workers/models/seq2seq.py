@@ -8,6 +8,7 @@ many tokens as a translation may have, which leaves room for languages that need
 
 Only texts of one pair and of equal token counts share a batch, and of their pieces those of equal counts are translated
 together, as many at a time as the row's `max_batch`: nothing is padded, so company does not change an answer.
+What the option `trust` doubts is not told: the translation is None then, and the remark `refused` says why.
 Marian's tokenizer would normalise punctuation with sacremoses where that is installed; it is not a dependency here.
 """
 
@@ -20,18 +21,20 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, MBartTokenizer, NllbTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, NllbTokenizer
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Translation
+from workers.modelling.capitals import capitals, in_capitals
 from workers.modelling.checkpoint import Checkpoint, Place, folder, place, pretrained, processor
 from workers.modelling.decoding import Stopped
+from workers.modelling.directions import PAIR, Directed, Languages, Multilingual
 from workers.modelling.options import Options as Common
 from workers.modelling.options import options
+from workers.modelling.trust import Said, Trust, TrustOptions
 from workers.models.family import Ask, Prepared, ScoreKind, Told
 from workers.registry import ModelSpec
 
-PAIR = re.compile("([a-z]{2,3})-([a-z]{2,3})")
 LINES = re.compile(r"([\r\n]+)")
 BREAKS = (re.compile(r"((?<=[.!?…])\s+|(?<=[。\uff01\uff1f])\s*)"), re.compile(r"(\s+)"))
 """Where a line that is too long is cut: between sentences first, then between words."""
@@ -50,6 +53,8 @@ class Options(Common):
     codes: dict[str, str] = Field(default_factory=dict)
     beams: int = Field(default=1, ge=1)
     max_new_tokens: int = Field(default=256, ge=FEWEST)
+    small_letters: bool = False
+    trust: TrustOptions | None = None
 
 
 def load(spec: ModelSpec) -> "Translator":
@@ -58,7 +63,8 @@ def load(spec: ModelSpec) -> "Translator":
     Options: `pairs` (such as `["de-en"]`: what it serves; a Marian that does not say its languages needs it), `codes`
     (what the model calls a language, by ISO 639-1 code: for a Marian of many targets the name in its own `>>name<<`,
     for NLLB, which needs it, such as `{ de = "deu_Latn", en = "eng_Latn" }`), `beams` (default 1: greedy),
-    `max_new_tokens` (of one piece's translation, default 256), `threads`. Raises ModelUnavailable.
+    `max_new_tokens` (of one piece's translation, default 256), `small_letters` (a text in capitals is translated in
+    small letters, and told in capitals), `trust` (see `workers.modelling.trust`), `threads`. Raises ModelUnavailable.
     """
     told = options(spec, Options, {Capability.TRANSLATE})
     path, at = folder(spec), place(spec)
@@ -66,10 +72,11 @@ def load(spec: ModelSpec) -> "Translator":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
         tokenizer = processor(AutoTokenizer, path)
+    trust = Trust(told.trust, path) if told.trust else None
     if hasattr(tokenizer, "lang_code_to_id") or isinstance(tokenizer, NllbTokenizer):
-        return Translator(spec, at, network, _Multilingual(spec, tokenizer, told), told)
+        return Translator(spec, at, network, Multilingual(spec, tokenizer, told), told, trust)
     if hasattr(tokenizer, "supported_language_codes"):
-        return Translator(spec, at, network, _Directed(spec, tokenizer, told), told)
+        return Translator(spec, at, network, Directed(spec, tokenizer, told), told, trust)
     raise ModelUnavailable(
         f"model {spec.name!r}: a {type(network).__name__} with a {type(tokenizer).__name__} has no languages to choose "
         f"from; take a Marian, an M2M100, an NLLB or an mBART"
@@ -117,127 +124,21 @@ def _fitting(text: str, fits: Callable[[str], bool], breaks: Sequence[re.Pattern
     return [*found, *_fitting(run, fits, breaks[1:])]
 
 
-class _Languages:
-    """A tokenizer, and which pairs it serves. Tokenizers keep the source language in themselves, hence the lock."""
-
-    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401
-        self.tokenizer, self.lock = tokenizer, threading.Lock()
-
-    def check(self, source: str, target: str) -> None:
-        """Raise ModelError where the pair is not served, naming those that are."""
-        raise NotImplementedError
-
-    def encode(self, text: str, source: str, target: str) -> list[int]:
-        """Return a text's ids. What looks like a special token in it is text like any other."""
-        raise NotImplementedError
-
-    def start(self, target: str) -> dict[str, int]:
-        """Return what generation needs to know of the target."""
-        raise NotImplementedError
-
-    def text(self, ids: Sequence[int]) -> str:
-        """Return what generated ids say."""
-        with self.lock:
-            return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, split_special_tokens=True, verbose=False).input_ids)
-
-
-class _Multilingual(_Languages):
-    """M2M100, NLLB, mBART: the source's token stands with the text, the target's is the first of the translation."""
-
-    def __init__(self, spec: ModelSpec, tokenizer: Any, told: Options) -> None:  # noqa: ANN401
-        super().__init__(tokenizer)
-        self._pairs = _pairs(told.pairs)
-        self._codes = {**_own_codes(tokenizer), **told.codes}
-        if not self._codes:
-            raise ModelUnavailable(
-                f'model {spec.name!r}: name its languages in the option `codes`, such as {{ de = "deu_Latn" }}'
-            )
-        self._tokens = {code: self._token(name) for code, name in self._codes.items()}
-        if unknown := [self._codes[code] for code, token in self._tokens.items() if token is None]:
-            raise ModelUnavailable(f"model {spec.name!r}: it does not know the languages {sorted(unknown)} of `codes`")
-        if strange := {code for pair in self._pairs for code in pair} - set(self._codes):
-            raise ModelUnavailable(f"model {spec.name!r}: it does not know the languages {sorted(strange)} of `pairs`")
-        self._signs = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
-        # mBART of 2020 begins a translation with its language; the others with an end, and then the language.
-        self._first = "decoder_start_token_id" if isinstance(tokenizer, MBartTokenizer) else "forced_bos_token_id"
-
-    def check(self, source: str, target: str) -> None:
-        """See _Languages."""
-        if self._pairs and (source, target) not in self._pairs:
-            raise _unserved(source, target, _named(self._pairs))
-        if not {source, target} <= set(self._codes) or source == target:
-            raise _unserved(source, target, f"any two of {', '.join(self._codes)}")
-
-    def encode(self, text: str, source: str, target: str) -> list[int]:
-        """See _Languages."""
-        for sign in self._signs:  # mBART's vocabulary holds them as words too, so that they must not stand as one
-            text = text.replace(sign, f"{sign[:1]} {sign[1:]}")
-        with self.lock:
-            self.tokenizer.src_lang = self._codes[source]
-            return self._ids(text)
-
-    def start(self, target: str) -> dict[str, int]:
-        """See _Languages."""
-        return {self._first: int(self._tokens[target] or 0)}
-
-    def text(self, ids: Sequence[int]) -> str:
-        """See _Languages; the tokens of languages are no text."""
-        languages = set(self._tokens.values())
-        return super().text([one for one in ids if one not in languages])
-
-    def _token(self, name: str) -> int | None:
-        """Return the id of a language's token; None where the tokenizer has none."""
-        known = getattr(self.tokenizer, "lang_code_to_id", None)
-        if known is None:
-            return self.tokenizer.get_added_vocab().get(name)  # type: ignore[no-any-return]
-        if name not in known:
-            return None
-        return int(self.tokenizer.get_lang_id(name) if hasattr(self.tokenizer, "get_lang_id") else known[name])
-
-
-class _Directed(_Languages):
-    """Marian: one direction, or many targets, each with a token before the text."""
-
-    def __init__(self, spec: ModelSpec, tokenizer: Any, told: Options) -> None:  # noqa: ANN401
-        super().__init__(tokenizer)
-        own = f"{tokenizer.source_lang}-{tokenizer.target_lang}"
-        self._pairs = _pairs(told.pairs) or _pairs([own] if PAIR.fullmatch(own) else [])
-        if not self._pairs:
-            raise ModelUnavailable(f'model {spec.name!r}: say what it translates, such as pairs = ["de-en"]')
-        self._codes: dict[str, str] = {}
-        known = set(tokenizer.supported_language_codes)
-        for _, target in self._pairs if known else ():
-            self._codes[target] = f">>{told.codes.get(target, target)}<<"
-        if not set(self._codes.values()) <= known:
-            raise ModelUnavailable(
-                f"model {spec.name!r}: its targets are {sorted(known)}; name those of `pairs` in the option `codes`"
-            )
-
-    def check(self, source: str, target: str) -> None:
-        """See _Languages."""
-        if (source, target) not in self._pairs:
-            raise _unserved(source, target, _named(self._pairs))
-
-    def encode(self, text: str, source: str, target: str) -> list[int]:
-        """See _Languages."""
-        with self.lock:
-            return self._ids(f"{self._codes.get(target, '')} {text}".lstrip())
-
-    def start(self, target: str) -> dict[str, int]:
-        """See _Languages."""
-        return {}
-
-
 @dataclass(frozen=True, eq=False)
 class _Call:
     """A text in parts; the ids of each part that is not blank."""
 
     parts: tuple[str, ...]
     ids: tuple[tuple[int, ...], ...]
+    source: str
     target: str
+    loud: bool
+    """whether it was in capitals, and is to be told so"""
+
+    @property
+    def spoken(self) -> list[str]:
+        """The parts that are translated."""
+        return [part for part in self.parts if part.strip()]
 
 
 class Translator(Checkpoint):
@@ -246,53 +147,89 @@ class Translator(Checkpoint):
     preprocessing = "seq2seq/1"
     scores = ScoreKind.NONE
 
-    def __init__(self, spec: ModelSpec, at: Place, network: Any, languages: _Languages, told: Options) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        spec: ModelSpec,
+        at: Place,
+        network: Any,  # noqa: ANN401
+        languages: Languages,
+        told: Options,
+        trust: Trust | None,
+    ) -> None:
         super().__init__(spec, at, network)
-        self._languages = languages
+        self.languages, self._trust = languages, trust
+        if trust and trust.asks_back and languages.one_way:
+            raise ModelUnavailable(
+                f"model {spec.name!r}: it translates back to see whether a translation can be trusted, and does not "
+                f"serve {languages.one_way}; name them in `pairs`, or leave `back` out"
+            )
+        self._small_letters = told.small_letters
         self._beams = told.beams
         network.generation_config.max_length = None  # two limits would be warned of with every text
-        positions = int(network.config.max_position_embeddings)
-        self._room = min(told.max_new_tokens, positions - 1)
+        self.positions = int(network.config.max_position_embeddings)
+        self._room = min(told.max_new_tokens, self.positions - 1)
         if self._room < FEWEST:
-            raise ModelUnavailable(f"model {spec.name!r}: it has {positions} positions, too few for a translation")
+            raise ModelUnavailable(f"model {spec.name!r}: it has {self.positions} positions, too few for a translation")
 
     def prepare(self, ask: Ask) -> Prepared:
-        """Cut and tokenize one text. Raises ModelError on anything else, and on a pair it does not serve."""
+        """Cut and tokenize one text. Raises LanguageUnserved on a pair it does not serve, ModelError on all else."""
         if ask.capability != Capability.TRANSLATE or ask.pictures:
             raise ModelError(f"this model translates a text; it cannot {ask.capability} {len(ask.pictures)} pictures")
         text, source, target = (str(ask.arguments[name]) for name in ("text", "source", "target"))
-        self._languages.check(source, target)
+        self.languages.check(source, target)
         try:
             text.encode()
         except UnicodeEncodeError as error:  # a lone surrogate: the tokenizer would fail
             raise ModelError(f"the text holds what is no character: {error}") from error
-        found = parts(text, lambda piece: len(self._languages.encode(piece, source, target)) <= self._room // 2)
+        loud = self._small_letters and in_capitals(text)
+        text = text.lower() if loud else text
+        found = parts(text, lambda piece: len(self.languages.encode(piece, source, target)) <= self._room // 2)
         spoken = [part for part in found if part.strip()]
         if len(spoken) > MOST_PIECES:
             raise ModelError(f"the text has {len(spoken)} lines or pieces to translate, more than {MOST_PIECES}")
-        ids = tuple(tuple(self._languages.encode(part, source, target)) for part in spoken)
+        ids = tuple(tuple(self.languages.encode(part, source, target)) for part in spoken)
         lengths = tuple(map(len, ids))
         tokens = sum(length + self._room for length in lengths)
-        return Prepared(_Call(found, ids, target), group=(source, target, lengths), pixels=0, tokens=tokens)
+        return Prepared(
+            _Call(found, ids, source, target, loud), group=(source, target, lengths), pixels=0, tokens=tokens
+        )
 
     def answers(self, batch: Sequence[Prepared]) -> list[Translation | Told]:
         """Translate each text. A translation that reached `max_new_tokens` is told as `cut_pieces`."""
         calls: list[_Call] = [prepared.payload for prepared in batch]
-        said: dict[tuple[int, int], tuple[str, bool]] = {}
-        for keys in _together(calls, self.spec.max_batch):
+        said = self._said(batch, [call.ids for call in calls], calls[0].target)
+        if self._trust is None:
+            return [self._told(call, each) for call, each in zip(calls, said, strict=True)]
+        back = self._back(batch, calls, said) if self._trust.asks_back else [[""] * len(each) for each in said]
+        return [
+            self._refused(call, each, came) or self._told(call, each)
+            for call, each, came in zip(calls, said, back, strict=True)
+        ]
+
+    def _said(
+        self, batch: Sequence[Prepared], ids: Sequence[Sequence[tuple[int, ...]]], target: str
+    ) -> list[list[Said]]:
+        """Say pieces, given as ids for each call, in a language; those of a call that was stopped are empty."""
+        said: dict[tuple[int, int], Said] = {}
+        for keys in _together(ids, self.spec.max_batch):
             wanted = [(call, piece) for call, piece in keys if not batch[call].stopped.is_set()]
             if wanted:
-                rows = [calls[call].ids[piece] for call, piece in wanted]
-                told = self._generated(rows, [batch[call].stopped for call, _ in wanted], calls[0].target)
+                rows = [ids[call][piece] for call, piece in wanted]
+                told = self._generated(rows, [batch[call].stopped for call, _ in wanted], target)
                 said.update(zip(wanted, told, strict=True))
-        return [
-            self._told(call, [said.get((index, piece), ("", False)) for piece in range(len(call.ids))])
-            for index, call in enumerate(calls)
-        ]
+        return [[said.get((call, piece), Said("")) for piece in range(len(own))] for call, own in enumerate(ids)]
+
+    def _back(
+        self, batch: Sequence[Prepared], calls: Sequence[_Call], said: Sequence[Sequence[Said]]
+    ) -> list[list[str]]:
+        """Translate what was said back into its own language."""
+        source, target = calls[0].source, calls[0].target
+        ids = [[tuple(self.languages.encode(one.text, target, source)) for one in each] for each in said]
+        return [[one.text for one in each] for each in self._said(batch, ids, source)]
 
     def _generated(
         self, rows: Sequence[tuple[int, ...]], stopped: Sequence[threading.Event], target: str
-    ) -> list[tuple[str, bool]]:
+    ) -> list[Said]:
         """Return what each row says in the target language, and whether it was cut off."""
         ids = torch.tensor(rows, device=self.at.device)
         generated = self.network.generate(
@@ -302,42 +239,48 @@ class Translator(Checkpoint):
             num_beams=self._beams,
             do_sample=False,
             stopping_criteria=[Stopped(stopped)],
-            **self._languages.start(target),
+            **self.languages.start(target),
         )
         end = self.network.generation_config.eos_token_id
+        sure = self._least(ids, generated, end) if self._trust else [1.0] * len(rows)
         # Marian is made to end at the last place, so an end there does not say that the translation is whole.
-        return [(self._languages.text(row[1:]), end not in row[1 : self._room]) for row in generated.tolist()]
+        return [
+            Said(self.languages.text(row[1:]), end not in row[1 : self._room], least)
+            for row, least in zip(generated.tolist(), sure, strict=True)
+        ]
 
-    def _told(self, call: _Call, translated: Sequence[tuple[str, bool]]) -> Translation | Told:
-        said = iter(translated)
-        text = joined([next(said)[0] if part.strip() else part for part in call.parts], call.target)
-        answer = Translation(text=text, model=self.spec.name)
-        cut = sum(was_cut for _, was_cut in translated)
+    def _least(self, ids: torch.Tensor, generated: torch.Tensor, end: int) -> list[float]:
+        """Return the probability of the least sure piece of each translation (N × T), the end among them."""
+        logits = self.network(
+            input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=generated[:, :-1]
+        ).logits
+        chosen = logits.float().softmax(dim=-1).gather(-1, generated[:, 1:, None])[..., 0]
+        ends = (generated[:, 1:] == end).cumsum(dim=-1)
+        beyond = (ends > 1) | ((ends == 1) & (generated[:, 1:] != end))
+        return [float(least) for least in chosen.masked_fill(beyond, 1.0).amin(dim=-1)]
+
+    def _refused(self, call: _Call, said: Sequence[Said], back: Sequence[str]) -> Told | None:
+        """Return that a text is not translated, and why, where one of its pieces is doubted."""
+        assert self._trust is not None
+        for part, one, came in zip(call.spoken, said, back, strict=True):
+            doubts = self._trust.doubts(part, call.source, one, came)
+            if doubts:
+                return Told(Translation(text=None, model=self.spec.name), doubts)
+        return None
+
+    def _told(self, call: _Call, said: Sequence[Said]) -> Translation | Told:
+        each = iter(said)
+        text = joined([next(each).text if part.strip() else part for part in call.parts], call.target)
+        answer = Translation(text=capitals(text) if call.loud else text, model=self.spec.name)
+        cut = sum(one.cut for one in said)
         return Told(answer, {"cut_pieces": cut}) if cut else answer
 
 
-def _together(calls: Sequence[_Call], most: int) -> Iterator[list[tuple[int, int]]]:
+def _together(ids: Sequence[Sequence[tuple[int, ...]]], most: int) -> Iterator[list[tuple[int, int]]]:
     """Yield which pieces (call, piece) are translated together: of one length, and no more than so many."""
     alike: dict[int, list[tuple[int, int]]] = {}
-    for index, call in enumerate(calls):
-        for piece, ids in enumerate(call.ids):
-            alike.setdefault(len(ids), []).append((index, piece))
+    for call, pieces in enumerate(ids):
+        for piece, each in enumerate(pieces):
+            alike.setdefault(len(each), []).append((call, piece))
     for keys in alike.values():
         yield from (keys[start : start + most] for start in range(0, len(keys), most))
-
-
-def _own_codes(tokenizer: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return what a tokenizer calls its languages, by ISO 639-1 code: M2M100 `de`, mBART `de_DE`. NLLB says none."""
-    return {name.partition("_")[0]: name for name in getattr(tokenizer, "lang_code_to_id", ())}
-
-
-def _pairs(told: Sequence[str]) -> frozenset[tuple[str, str]]:
-    return frozenset((source, target) for source, target in (pair.split("-") for pair in told))
-
-
-def _named(pairs: frozenset[tuple[str, str]]) -> str:
-    return ", ".join(sorted(f"{source}-{target}" for source, target in pairs))
-
-
-def _unserved(source: str, target: str, served: str) -> ModelError:
-    return ModelError(f"this model does not translate {source}-{target}; it serves {served}")

@@ -296,7 +296,7 @@ class TestM2M100(Seq2SeqContract):
 
     def test_the_source_stands_before_the_text_and_the_target_before_the_translation(self, model: Model) -> None:
         seen: list[int] = []
-        tokenizer = model._languages.tokenizer  # type: ignore[attr-defined]
+        tokenizer = model.languages.tokenizer  # type: ignore[attr-defined]
         decoder = model.network.model.decoder  # type: ignore[attr-defined]
         handle = decoder.register_forward_pre_hook(
             lambda _, __, given: seen.append(int(given["input_ids"][0, -1])), with_kwargs=True
@@ -353,7 +353,7 @@ class NamesOfItsOwn:
 
     def test_languages_are_asked_for_by_iso_639_and_told_to_the_network_by_its_own_tokens(self, model: Model) -> None:
         seen: list[int] = []
-        tokens = model._languages.tokenizer  # type: ignore[attr-defined]
+        tokens = model.languages.tokenizer  # type: ignore[attr-defined]
         decoder = model.network.model.decoder  # type: ignore[attr-defined]
         handle = decoder.register_forward_pre_hook(
             lambda _, __, given: seen.append(int(given["input_ids"][0, -1])), with_kwargs=True
