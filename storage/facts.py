@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from domain.events import EventType, ending
 from domain.jobs import JobState
 from storage.clock import moment
 from storage.counters import Slot, moved
-from storage.tables import events
+from storage.tables import events, in_state, jobs
 
 
 class Change(NamedTuple):
@@ -42,6 +42,19 @@ def changed(connection: Connection, changes: Sequence[Change]) -> None:
 def told(connection: Connection, tenant: str, event: EventType, body: dict[str, Any]) -> None:
     """Write an event that belongs to no job."""
     connection.execute(insert(events).values(**_row(tenant, event, None, body), created_at=moment()))
+
+
+def progressed(connection: Connection, job_id: UUID, token: int, body: dict[str, Any]) -> bool:
+    """Write that a running job has come further; return whether it is still held under that token."""
+    held = (jobs.c.id == job_id, jobs.c.token == token, in_state(JobState.RUNNING))
+    row = connection.execute(select(jobs.c.tenant, jobs.c.application, jobs.c.lane).where(*held)).first()
+    if row is None:
+        return False
+    facts = {"application": row.application, "lane": row.lane, "state": JobState.RUNNING.value, **body}
+    connection.execute(
+        insert(events).values(**_row(row.tenant, EventType.PROGRESS, job_id, facts), created_at=moment())
+    )
+    return True
 
 
 def _row(tenant: str, event: EventType, job_id: UUID | None, body: dict[str, Any]) -> dict[str, Any]:

@@ -149,12 +149,13 @@ def _earlier(connection: Connection, tenant: str, request: JobRequest, key: str 
 def _check(connection: Connection, tenant: str, request: JobRequest) -> None:
     """Raise where the application does not exist or cannot take these parameters and images."""
     wanted = application(request.application)
-    wanted.parse(request.params)
+    parameters = wanted.parse(request.params)
     if not wanted.min_images <= len(request.images) <= wanted.max_images:
         raise InvalidRequest(
             f"{wanted.name} takes {wanted.min_images} to {wanted.max_images} images, not {len(request.images)}",
             problems=[{"field": "images", "problem": f"{len(request.images)} images"}],
         )
+    parameters.check_images(len(request.images))
     owned = select(images.c.sha256).where(images.c.tenant == tenant, images.c.sha256.in_(request.images))
     # Locked until the commit, so that the sweep cannot take an image away between this look and the row that names it.
     missing = set(request.images) - set(connection.execute(owned.with_for_update(read=True)).scalars())

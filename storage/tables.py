@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Column,
     ColumnElement,
@@ -17,7 +16,6 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
-    MetaData,
     Named,
     PrimaryKeyConstraint,
     String,
@@ -28,22 +26,12 @@ from sqlalchemy import (
     literal,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.jobs import JobState
+from storage import revision_tables  # noqa: F401  (whoever takes `metadata` from here takes it whole)
 from storage.clock import Moment
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-Json: Any = JSON().with_variant(JSONB(), "postgresql")
-Serial = BigInteger().with_variant(Integer(), "sqlite")
-"""A 64-bit number that the database counts up: SQLite does so for INTEGER primary keys only."""
+from storage.schema import Json, Serial
+from storage.schema import metadata as metadata
 
 
 class jobs_columns(TypedColumns):  # noqa: N801  (SQLAlchemy's way of naming them)

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, inspect
 from migrations import check, configuration, upgrade
 from storage.session import connect
 from storage.tables import metadata
-from tests.conftest import POSTGRESQL, absent
+from tests.conftest import POSTGRESQL
+from tests.support.absent import absent
 from tests.support.life import Life
 
 
@@ -26,7 +27,7 @@ def empty_postgresql_url() -> Iterator[str]:
         with psycopg.connect(POSTGRESQL, autocommit=True, connect_timeout=3) as connection:
             connection.execute(f"CREATE DATABASE {name}")
     except psycopg.OperationalError as error:
-        absent("PostgreSQL", error)
+        absent(f"PostgreSQL does not answer: {error}")
     yield POSTGRESQL.rsplit("/", 1)[0] + f"/{name}"
     with psycopg.connect(POSTGRESQL, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

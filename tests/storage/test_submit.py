@@ -114,6 +114,7 @@ def test_a_full_backlog_refuses_and_opens_again_when_a_job_has_ended(life: Life)
         ({"application": "astrology"}, UnknownApplication, "astrology"),
         ({"params": {"colour": "red"}}, InvalidParameters, "colour"),
         ({"params": {"recipe": "no-such-recipe"}}, InvalidParameters, "no-such-recipe"),
+        ({"params": {"reference": 0, "model": "boards"}}, InvalidParameters, "one more is needed"),
         ({"images": []}, InvalidRequest, "0"),
         ({"images": ["cd" * 32]}, NotFound, "cdcd"),
         (

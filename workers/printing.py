@@ -1,0 +1,23 @@
+"""What the workers' commands print: JSON for programs, tables for people."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+
+def print_json(facts: Any) -> None:  # noqa: ANN401  (any JSON value)
+    """Print a value as JSON."""
+    typer.echo(json.dumps(facts, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows under their columns' names."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)
