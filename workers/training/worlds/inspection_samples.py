@@ -103,6 +103,7 @@ class Truth:
         self,
         picture: Picture,
         *,
+        reference: Picture | None = None,
         model: str | None = None,
         min_score: float = 0.25,
     ) -> tuple[Detection, ...]:

@@ -35,7 +35,14 @@ class DetectorVision:
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:
         return self.model.classes
 
-    def detect(self, picture: Picture, *, model: str | None = None, min_score: float = 0.25) -> tuple[Detection, ...]:
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        reference: Picture | None = None,
+        model: str | None = None,
+        min_score: float = 0.25,
+    ) -> tuple[Detection, ...]:
         ask = Ask(Capability.DETECT, (self.pixels[picture.name],), {"min_score": min_score})
         return cast("tuple[Detection, ...]", self.model.run([self.model.prepare(ask)])[0])
 
