@@ -1,0 +1,58 @@
+"""Which of the found boxes or masks is which of those that are there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from faster_coco_eval.core import mask as library
+
+from domain.geometry import Box, Mask
+from workers.training import coco_masks
+
+Overlaps = npt.NDArray[np.float64]
+"""Intersection over union, found x there."""
+
+NONE = -1
+"""The position of what was matched with nothing."""
+
+
+def box_overlaps(found: Sequence[Box], there: Sequence[Box]) -> Overlaps:
+    """Return the IoU of each found box with each that is there."""
+    a = np.array([box.xyxy for box in found], dtype=np.float64).reshape(-1, 1, 4)
+    b = np.array([box.xyxy for box in there], dtype=np.float64).reshape(1, -1, 4)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = sides.clip(min=0).prod(axis=-1)
+    areas = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
+    return np.asarray(np.divide(shared, areas, out=np.zeros_like(shared), where=areas > 0))
+
+
+def mask_overlaps(found: Sequence[Mask], there: Sequence[Mask]) -> Overlaps:
+    """Return the IoU of each found mask with each that is there; all are of one size."""
+    if not found or not there:
+        return np.zeros((len(found), len(there)))
+    a, b = ([coco_masks.of(mask) for mask in masks] for masks in (found, there))
+    return np.asarray(library.iou(a, b, [0] * len(b)), dtype=np.float64).reshape(len(a), len(b))
+
+
+def of_one_label(overlaps: Overlaps, found: Sequence[str], there: Sequence[str]) -> Overlaps:
+    """Return the overlaps, with 0 between what has different labels."""
+    same = np.array([[one == other for other in there] for one in found], dtype=bool)
+    return np.asarray(overlaps * same.reshape(overlaps.shape))
+
+
+def matched(scores: Sequence[float], overlaps: Overlaps, least: float) -> list[int]:
+    """Return for each found thing the position of what it is, or -1.
+
+    The surest chooses first: of what no surer one took, that which it overlaps most, from an IoU of `least` on, and
+    never what it overlaps by 0. As COCO and PASCAL VOC match.
+    """
+    free = np.array(overlaps, dtype=np.float64, copy=True)
+    places = [NONE] * len(scores)
+    if not free.size:
+        return places
+    for one in sorted(range(len(scores)), key=lambda index: -scores[index]):
+        best = int(free[one].argmax())
+        if free[one, best] >= least > 0:
+            places[one] = best
+            free[:, best] = 0
+    return places
