@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from domain.access import Principal
+from domain.applications import application
 from domain.errors import InvalidInput, InvalidRequest, RequestTooLarge, SightlineError
 from domain.requests import JobRequest, parse_request
 from gateway.api.access import Submitter
@@ -97,7 +98,8 @@ async def _accept(served: Resources, who: Principal, lines: list[Line], limit: i
     if not lines:
         return []
     try:
-        work = partial(submit_many, served.engine, who.tenant, lines, backlog_limit=limit)
+        allowed = [_allowed(who, line) for line in lines]
+        work = partial(submit_many, served.engine, who.tenant, allowed, backlog_limit=limit)
         outcomes: list[Submitted | SightlineError] = await served.call(work)
     except SightlineError as error:
         if not before:
@@ -105,6 +107,17 @@ async def _accept(served: Resources, who: Principal, lines: list[Line], limit: i
         # Earlier thousands are in: their outcomes must be told, and these lines can be sent again.
         outcomes = [error] * len(lines)
     return [json.dumps(_told(before + at, outcome)) + "\n" for at, outcome in enumerate(outcomes, start=1)]
+
+
+def _allowed(who: Principal, line: Line) -> Line:
+    """Return a line, or what forbids the key to hand it in."""
+    request, key = line
+    try:
+        if not isinstance(request, SightlineError):
+            who.require(application(request.application).scope)
+    except SightlineError as error:
+        return error, key
+    return line
 
 
 def _told(line: int, outcome: Submitted | SightlineError) -> dict[str, Any]:

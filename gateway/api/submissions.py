@@ -60,8 +60,9 @@ async def accept(served: Resources, who: Principal, submission: Submission, key:
     The images' hashes become part of the request first, so that the same idempotency key with another picture is told
     from a repetition.
 
-    Raises what `storage.submit.submit` raises.
+    Raises what `storage.submit.submit` raises, and Forbidden where the key may not hand in such jobs.
     """
+    who.require(application(submission.request.application).scope)
     for upload in submission.uploads:
         await served.call(partial(keep, served.engine, served.store, who.tenant, upload.data, upload.ref))
     names = (*submission.request.images, *(upload.ref.sha256 for upload in submission.uploads))

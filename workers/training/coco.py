@@ -1,25 +1,27 @@
-"""Data sets on disk: a folder with `annotations.json` (COCO) and `images/`. Reading, and writing a drawn one.
+"""Data sets on disk: a folder with `annotations.json` (COCO), `images/` and, of golden references, `templates/`.
 
-Masks are written as uncompressed COCO run lengths, so a drawn data set loses nothing; polygons are read as well.
+Reading one, and writing a drawn one. Masks are written as uncompressed COCO run lengths, so a drawn data set loses
+nothing; polygons are read as well.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import cv2
-import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
 
 from domain.errors import InvalidRequest
-from domain.geometry import Mask
+from domain.geometry import Box, Mask
 from workers.imaging.masks import decode, encode
+from workers.training import coco_masks
+from workers.training.sets.labelled_set import Item, Kind, share_named
 from workers.training.worlds.defects import Bits
 from workers.training.worlds.surfaces import CLASSES, draw
 
@@ -39,6 +41,12 @@ class CocoImage(_Open):
     file_name: str
     width: int
     height: int
+    template: str | None = None
+    """the golden reference that it is compared with, relative to `templates/`"""
+    group: str | None = None
+    """what it shows a part of (a board, a patient): pictures of one group are never split between shares"""
+    split: str | None = None
+    """the share that the set itself puts it into: train, val or test"""
 
 
 class CocoAnnotation(_Open):
@@ -47,8 +55,16 @@ class CocoAnnotation(_Open):
     id: int
     image_id: int
     category_id: int
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[float, float, NonNegativeFloat, NonNegativeFloat]
     segmentation: Any = None
+    iscrowd: bool = False
+    """whether it stands for many, of which none is told apart: in average precision it neither counts nor costs"""
+
+    @property
+    def box(self) -> Box:
+        """Where it is."""
+        x, y, width, height = self.bbox
+        return Box(x0=x, y0=y, x1=x + width, y1=y + height)
 
 
 class CocoCategory(_Open):
@@ -68,10 +84,18 @@ class CocoFile(_Open):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: its folder and what its annotations say."""
+    """A data set: its folder, what its annotations say, and where in the folder its pictures lie."""
 
     folder: Path
     content: CocoFile
+    images: str = "images"
+
+    kind: ClassVar[Kind] = Kind.BOXES
+
+    @property
+    def place(self) -> Path:
+        """See LabelledSet."""
+        return self.folder
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,7 +108,16 @@ class Dataset:
 
     def path(self, image: CocoImage) -> Path:
         """Where an image lies."""
-        return self.folder / "images" / image.file_name
+        return self.folder / self.images / image.file_name
+
+    def template_path(self, image: CocoImage) -> Path | None:
+        """Where an image's golden reference lies; None where it has none."""
+        return None if image.template is None else self.folder / "templates" / image.template
+
+    @property
+    def paired(self) -> bool:
+        """Whether every image has a golden reference."""
+        return all(image.template is not None for image in self.content.images)
 
     def pairs(self) -> Iterator[tuple[CocoImage, list[CocoAnnotation]]]:
         """Yield each image with its objects, in the file's order."""
@@ -93,6 +126,29 @@ class Dataset:
             by_image[annotation.image_id].append(annotation)
         for image in self.content.images:
             yield image, by_image[image.id]
+
+    def items(self) -> list[Item]:
+        """See LabelledSet. Raises InvalidRequest where an image names a share that there is not."""
+        return [
+            Item(one.file_name, one.group, share_named(one.split, f"{self.folder / ANNOTATIONS}, {one.file_name}"))
+            for one in self.content.images
+        ]
+
+    def part(self, chosen: Sequence[int]) -> Self:
+        """See LabelledSet."""
+        images = tuple(self.content.images[index] for index in chosen)
+        kept = {image.id for image in images}
+        annotations = tuple(one for one in self.content.annotations if one.image_id in kept)
+        return replace(self, content=self.content.model_copy(update={"images": images, "annotations": annotations}))
+
+    def labels(self) -> bytes:
+        """See LabelledSet."""
+        return self.content.model_dump_json().encode()
+
+    def pictures(self) -> list[Path]:
+        """See LabelledSet."""
+        templates = {self.template_path(image): None for image in self.content.images}
+        return [*map(self.path, self.content.images), *(path for path in templates if path is not None)]
 
 
 def read(folder: Path) -> Dataset:
@@ -120,20 +176,22 @@ def read(folder: Path) -> Dataset:
     return Dataset(folder, content)
 
 
+def mask_of(annotation: CocoAnnotation, image: CocoImage) -> Mask:
+    """Return an object's mask: from its polygons or run lengths, or its box where it has neither.
+
+    Raises InvalidRequest where they cannot be read, or are of another size than the image.
+    """
+    if not annotation.segmentation:
+        return Mask.covering(annotation.box, image.height, image.width)
+    try:
+        return coco_masks.mask(annotation.segmentation, image.height, image.width)
+    except ValueError as error:
+        raise InvalidRequest(f"annotation {annotation.id} of {image.file_name}: {error}") from error
+
+
 def bits(annotation: CocoAnnotation, image: CocoImage) -> Bits:
-    """Return an object's mask, HxW: from its runs or polygons, or its box where it has neither."""
-    shape = annotation.segmentation
-    if isinstance(shape, dict) and isinstance(shape.get("counts"), list):
-        height, width = shape["size"]
-        return decode(Mask(height=height, width=width, counts=tuple(shape["counts"])))
-    if isinstance(shape, dict):
-        raise InvalidRequest(f"annotation {annotation.id}: compressed runs are not read; write counts as a list")
-    x, y, width, height = annotation.bbox
-    polygons = shape or [[x, y, x + width, y, x + width, y + height, x, y + height]]
-    canvas = np.zeros((image.height, image.width), dtype=np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(canvas, [np.round(np.reshape(polygon, (-1, 2))).astype(np.int32)], 1)
-    return canvas.astype(bool)
+    """Return an object's mask as HxW booleans. Raises InvalidRequest as `mask_of` does."""
+    return decode(mask_of(annotation, image))
 
 
 def annotation(image_id: int, category_id: int, mask: Mask, **more: int) -> dict[str, Any]:

@@ -56,6 +56,28 @@ def test_a_batch_says_where_its_objects_are(drawn: Dataset) -> None:
             assert ys.max() <= bottom
 
 
+def test_an_image_names_its_golden_reference_and_its_group(tmp_path: Path) -> None:
+    image = {"id": 1, "file_name": "a.png", "width": 4, "height": 4}
+    content = {"annotations": [], "categories": [{"id": 1, "name": "open"}]}
+
+    paired = read(_write(tmp_path, {"images": [{**image, "template": "gold.png", "group": "board 7"}], **content}))
+    (only,) = paired.content.images
+
+    assert paired.paired
+    assert paired.template_path(only) == tmp_path / "templates" / "gold.png"
+    assert only.group == "board 7"
+
+
+def test_a_set_of_which_one_image_has_no_reference_is_not_paired(tmp_path: Path) -> None:
+    images = [{"id": key, "file_name": f"{key}.png", "width": 4, "height": 4} for key in (1, 2)]
+    images[0]["template"] = "gold.png"
+
+    mixed = read(_write(tmp_path, {"images": images, "annotations": [], "categories": [{"id": 1, "name": "open"}]}))
+
+    assert not mixed.paired
+    assert [mixed.template_path(one) for one in mixed.content.images] == [tmp_path / "templates" / "gold.png", None]
+
+
 def _write(folder: Path, content: object) -> Path:
     (folder / "images").mkdir()
     (folder / "annotations.json").write_text(json.dumps(content))
@@ -67,7 +89,7 @@ def test_polygons_and_bare_boxes_are_read_as_masks(tmp_path: Path) -> None:
         "id": 1,
         "image_id": 1,
         "category_id": 3,
-        "bbox": [1, 1, 3, 3],
+        "bbox": [1, 1, 2, 2],
         "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]],
     }
     bare = {"id": 2, "image_id": 1, "category_id": 3, "bbox": [0, 0, 2, 2]}
@@ -80,8 +102,8 @@ def test_polygons_and_bare_boxes_are_read_as_masks(tmp_path: Path) -> None:
     ((image_read, objects),) = dataset.pairs()
 
     assert dataset.class_index() == {3: 0}
-    assert bits(objects[0], image_read).sum() == 9
-    assert bits(objects[1], image_read)[:2, :2].all()
+    assert np.argwhere(bits(objects[0], image_read)).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    assert np.argwhere(bits(objects[1], image_read)).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,24 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from domain.errors import InvalidRequest
 from workers.training.cli import app
 
 runner = CliRunner()
 
 
 def test_a_folder_that_is_no_data_set_ends_in_one_line(tmp_path: Path) -> None:
-    result = runner.invoke(app, ["yolo", str(tmp_path), "--name", "x"])
+    done = subprocess.run(
+        [sys.executable, "-m", "sightline", "train", "yolo", str(tmp_path), "--name", "x", "--data", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
 
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    assert "annotations.json" in result.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith("sightline: ")
+    assert done.stderr.count("\n") == 1
+    assert "annotations.json" in done.stderr
 
 
 def test_importing_the_commands_imports_nothing_heavy() -> None:
@@ -30,28 +36,34 @@ def test_importing_the_commands_imports_nothing_heavy() -> None:
     assert not any(f"'{name}'" in done.stdout for name in ("torch", "numpy", "cv2"))
 
 
+def test_each_family_that_learns_has_its_command() -> None:
+    told = runner.invoke(app, ["--help"]).output
+
+    assert all(family in told for family in ("yolo", "detection", "dual_encoder", "chat_vlm", "vqa_head", "seq2seq"))
+
+
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(300)
-def test_a_detector_is_drawn_for_trained_measured_and_served(tmp_path: Path) -> None:
-    drawn = runner.invoke(app, ["draw", "surfaces", str(tmp_path / "set"), "--count", "8", "--size", "64", "--json"])
+def test_a_detector_is_drawn_for_trained_measured_and_trained_on(tmp_path: Path) -> None:
+    drawn = runner.invoke(app, ["draw", "surfaces", str(tmp_path / "set"), "--count", "9", "--size", "64", "--json"])
     assert drawn.exit_code == 0, drawn.stderr
-    assert json.loads(drawn.stdout)["pictures"] == 8
+    assert json.loads(drawn.stdout)["pictures"] == 9
 
-    out = tmp_path / "weights" / "tiny.pt"
-    options = ["--minutes", "0.1", "--side", "64", "--batch", "4", "--out", str(out), "--json"]
+    options = ["--minutes", "0.02", "--side", "64", "--batch", "4", "--json", "--data", str(tmp_path / "data")]
     trained = runner.invoke(app, ["yolo", str(tmp_path / "set"), "--name", "tiny", *options])
     assert trained.exit_code == 0, trained.stderr
-    facts = json.loads(trained.stdout)["trained"]
-    assert facts["pictures"] >= 4
-    assert facts["revision"].startswith("sha256:")
-    assert out.stat().st_size < 8_000_000
+    told = json.loads(trained.stdout)
+    assert told["revision"].startswith("sha256:")
+    assert told["held_out"]["count"] == told["split"]["items"]["held-out"] == 1
+    assert {file.suffix for file in Path(told["folder"]).iterdir()} == {".pt", ".png", ".json"}
 
-    measured = runner.invoke(app, ["evaluate", str(out), str(tmp_path / "set"), "--json"])
-    assert measured.exit_code == 0, measured.stderr
-    scores = json.loads(measured.stdout)
-    assert scores["pictures"] == 8
-    assert 0 <= scores["mask_map50"] <= 1
+    further = [*options, "--from", "tiny", "--held-out", str(tmp_path / "set"), "--seed", "1"]
+    trained_on = runner.invoke(app, ["yolo", str(tmp_path / "set"), "--name", "further", *further])
+    assert trained_on.exit_code == 0, trained_on.stderr
+    facts = json.loads((Path(json.loads(trained_on.stdout)["folder"]) / "revision.json").read_text())
+    assert facts["parent"] == f"tiny@{told['revision']}"
+    assert json.loads(trained_on.stdout)["held_out"]["count"] == 9
 
 
 @pytest.mark.model
@@ -60,11 +72,9 @@ def test_a_detector_is_drawn_for_trained_measured_and_served(tmp_path: Path) -> 
     [(["--side", "100"], "multiple of 32"), (["--architecture", "none-seg.yaml"], "no architecture 'none-seg.yaml'")],
 )
 def test_a_training_that_cannot_be_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
-    runner.invoke(app, ["draw", "surfaces", str(tmp_path / "set"), "--count", "1", "--size", "32"])
+    runner.invoke(app, ["draw", "surfaces", str(tmp_path / "set"), "--count", "3", "--size", "32"])
 
-    result = runner.invoke(
-        app, ["yolo", str(tmp_path / "set"), "--name", "x", "--out", str(tmp_path / "x.pt"), *options]
-    )
+    result = runner.invoke(app, ["yolo", str(tmp_path / "set"), "--name", "x", "--data", str(tmp_path), *options])
 
-    assert result.exit_code == 1
-    assert words in result.stderr
+    assert isinstance(result.exception, InvalidRequest)
+    assert words in result.exception.message

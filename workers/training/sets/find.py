@@ -1,0 +1,42 @@
+"""From a path to the labelled set that lies there, whatever its form."""
+
+from pathlib import Path
+
+from domain.errors import InvalidRequest
+from workers.training import coco
+from workers.training.sets import lines, yolo_folder
+from workers.training.sets.labelled_set import LabelledSet
+
+FORMS = (
+    f"a folder with {coco.ANNOTATIONS} (COCO) and images/, a YOLO folder (data.yaml, or images/ and labels/), or a "
+    f"file of labelled lines (.jsonl) with its pictures beside it"
+)
+
+
+def find(path: Path) -> LabelledSet:
+    """Read the set at a path: a folder, a file of lines, or a folder that holds one such file.
+
+    Raises InvalidRequest that names the file, the line where there is one, and what to do.
+    """
+    if not path.exists():
+        raise InvalidRequest(f"{path} does not exist; a set is {FORMS}")
+    if path.is_file():
+        return _of_file(path)
+    if (path / coco.ANNOTATIONS).exists():
+        return coco.read(path)
+    if yolo_folder.description(path) is not None or (path / yolo_folder.LABELS).is_dir():
+        return yolo_folder.read(path)
+    files = sorted(path.glob("*.jsonl"))
+    if len(files) > 1:
+        raise InvalidRequest(f"{path} holds several files of lines: {', '.join(one.name for one in files)}; name one")
+    if not files:
+        raise InvalidRequest(f"{path} holds no labels that can be read; a set is {FORMS}")
+    return lines.read(files[0])
+
+
+def _of_file(path: Path) -> LabelledSet:
+    if path.suffix == ".jsonl":
+        return lines.read(path)
+    if path.name == coco.ANNOTATIONS or path.name in yolo_folder.DESCRIPTIONS:
+        return find(path.parent)
+    raise InvalidRequest(f"{path} is no labelled set; a set is {FORMS}")
