@@ -29,8 +29,10 @@ SightlineError
 ├── ImageDamaged               what the store has is not what was sent
 ├── RunError                   a job's run ended in an error
 │   ├── ModelError             a model failed on this input
+│   │   └── LanguageUnserved   a translator does not serve these languages
 │   ├── ModelUnavailable       a model could not be loaded or reached; a retry can help
 │   ├── DeviceOutOfMemory      even a batch of one did not fit
+│   ├── RegistrationFailed     a picture and its reference cannot be laid over each other
 │   ├── ResultRefused          the result cannot be stored (NaN, NUL, not JSON)
 │   └── RunCrashed             an unexpected exception; a retry can help
 └── RunStopped                 a checkpoint ended the run: cancelled, superseded or fenced
@@ -229,6 +231,12 @@ class ModelError(RunError):
     code = "model_error"
 
 
+class LanguageUnserved(ModelError):
+    """A translator does not translate between these languages."""
+
+    code = "language_unserved"
+
+
 class ModelUnavailable(RunError):
     """A model could not be loaded or reached; a retry can help."""
 
@@ -241,6 +249,12 @@ class DeviceOutOfMemory(RunError):
 
     code = "device_out_of_memory"
     retryable = True
+
+
+class RegistrationFailed(RunError):
+    """A picture and its reference cannot be laid over each other: they do not show the same, or show nothing."""
+
+    code = "registration_failed"
 
 
 class ResultRefused(RunError):

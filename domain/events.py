@@ -14,6 +14,8 @@ class EventType(StrEnum):
     """a run ended in an error that a retry can help"""
     RETURNED = "job.returned"
     """its worker was lost or drained; it is queued again and used up no attempt"""
+    PROGRESS = "job.progress"
+    """a round of a long job has ended; it goes on"""
     REPLAYED = "job.replayed"
     """started anew on request"""
     SUCCEEDED = "job.succeeded"

@@ -135,9 +135,9 @@ class Language(Value):
 
 
 class Translation(Value):
-    """A text in another language, and which model gave it."""
+    """A text in another language, and which model gave it; no text where the model would not answer for one."""
 
-    text: str
+    text: str | None
     model: str
 
 
@@ -160,6 +160,21 @@ class Quality(Value):
     contrast: float = Field(ge=0, le=1)
 
 
+class Registration(Value):
+    """How a reference was laid over a picture, and how well it fits.
+
+    `correlation` is Pearson's, of both in grey and blurred a little, where both are; `covered` the share of the picture
+    that the reference reaches. Seen from the picture, the reference lay moved by `shift_px` of its own pixels (at the
+    picture's centre), turned clockwise by `rotation_deg`, and enlarged by `scale`.
+    """
+
+    correlation: float = Field(ge=-1, le=1)
+    covered: float = Field(ge=0, le=1)
+    shift_px: float = Field(ge=0)
+    rotation_deg: float = Field(ge=-180, le=180)
+    scale: float = Field(gt=0)
+
+
 class Vision(Protocol):
     """All that an application may ask. Calls block; the batching across jobs happens beneath."""
 
@@ -173,8 +188,19 @@ class Vision(Protocol):
     def embed(self, picture: Picture, *, model: str | None = None) -> tuple[float, ...]:
         """Return a vector of length 1."""
 
-    def detect(self, picture: Picture, *, model: str | None = None, min_score: float = 0.25) -> tuple[Detection, ...]:
-        """Find objects of the model's own classes, best first."""
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        reference: Picture | None = None,
+        model: str | None = None,
+        min_score: float = 0.25,
+    ) -> tuple[Detection, ...]:
+        """Find objects of the model's own classes, best first.
+
+        A model that was trained on pairs compares the picture with its golden `reference`, which `align` laid over it.
+        Raises ModelError where such a model is given none, or another model one.
+        """
 
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:
         """Return the class names that the `detect` model knows."""
@@ -226,6 +252,13 @@ class Vision(Protocol):
 
     def palette(self, picture: Picture, quad: Polygon) -> Palette:
         """Return the colours of the ink and of the ground inside a text region."""
+
+    def align(self, picture: Picture, reference: Picture) -> tuple[Picture, Registration]:
+        """Lay a golden reference over a picture: return it as seen from there, in the picture's light, and how it fits.
+
+        Where the reference does not reach, the picture's own pixels stand. Raises RegistrationFailed where the two do
+        not show the same, or one shows nothing.
+        """
 
     def quality(self, picture: Picture) -> Quality:
         """Measure sharpness, brightness and contrast."""

@@ -20,6 +20,7 @@ from workers.labelled import SPLIT, LabelledPicture, LabelledQuestion, LabelledT
 from workers.models import family
 from workers.registry import ModelSpec
 from workers.training.coco import read as read_boxes
+from workers.training.measures.calibration import expected_error
 
 COLDEST, HOTTEST = 0.05, 20.0
 ROUNDS = 10
@@ -27,8 +28,6 @@ ROUNDS = 10
 does to the scores is what the fit takes it to do; an option's share of sigmoids, say, needs more)."""
 SETTLED = 0.02
 """A temperature that would change by less than this share is left as it is."""
-BINS = 15
-"""Of the calibration error, as in the paper."""
 LEAST = 1e-7
 """Scores nearer to 0 or 1 count as this far from them, so that one sure mistake does not decide all."""
 ABSENT = -1e9
@@ -144,13 +143,8 @@ def measure(judged: Sequence[Judgement], *, shares: bool) -> Measured:
     """Say how well scores tell how often the model is right."""
     logits, right = _logits(judged, shares=shares)
     sure, hit = _sure(judged, shares=shares)
-    bins = (sure * BINS).long().clamp(max=BINS - 1)
-    gaps = [
-        abs(hit[bins == one].mean() - sure[bins == one].mean()) * (bins == one).double().mean()
-        for one in range(BINS)
-        if (bins == one).any()
-    ]
-    return Measured(float(_nll(logits, right, shares=shares)), float(sum(gaps)), float(hit.mean()))
+    error = expected_error(sure.tolist(), hit.bool().tolist())
+    return Measured(float(_nll(logits, right, shares=shares)), error, float(hit.mean()))
 
 
 def _asked(spec: ModelSpec, source: Path) -> Asked:
@@ -160,16 +154,26 @@ def _asked(spec: ModelSpec, source: Path) -> Asked:
         capability = Capability.GROUND if Capability.DETECT not in spec.capabilities else Capability.DETECT
         asked = Boxes(source, read_boxes(source), capability)
     else:
-        lines = read_lines(source)
-        questions = [line for line in lines if isinstance(line, LabelledQuestion)]
-        texts = [line for line in lines if isinstance(line, LabelledText)]
-        labels = [line for line in lines if isinstance(line, LabelledPicture)]
-        asked = Questions(source, questions) if questions else Texts(source, texts) if texts else Labels(source, labels)
+        asked = _of_lines(source)
     if asked.capability not in spec.capabilities:
         raise InvalidRequest(
             f"{spec.name} cannot {asked.capability}, which {source} asks for; it can {', '.join(spec.capabilities)}"
         )
     return asked
+
+
+def _of_lines(source: Path) -> Asked:
+    lines = read_lines(source)
+    questions = [line for line in lines if isinstance(line, LabelledQuestion)]
+    texts = [line for line in lines if isinstance(line, LabelledText)]
+    labels = [line for line in lines if isinstance(line, LabelledPicture)]
+    if open_ones := [line for line in questions if not line.options]:
+        raise InvalidRequest(
+            f"{source}: {open_ones[0].question!r} has no options; a free answer has no scores to calibrate: give some"
+        )
+    if not questions + texts + labels:
+        raise InvalidRequest(f"{source}: drafts and translations have no scores to calibrate")
+    return Questions(source, questions) if questions else Texts(source, texts) if texts else Labels(source, labels)
 
 
 def _judged(spec: ModelSpec, asked: Asked, temperature: float, look: Look) -> tuple[bool, list[Judgement]]:

@@ -34,6 +34,11 @@ def all_queue_names() -> list[str]:
     return [queue_name(application, lane) for application in applications() for lane in Lane]
 
 
+def default_queue_names() -> list[str]:
+    """Return the queues that a worker serves of itself: none of an application that runs apart."""
+    return [queue_name(name, lane) for name, one in applications().items() if not one.apart for lane in Lane]
+
+
 def make_app(settings: Settings, queues: Iterable[str]) -> Celery:
     """Return a Celery app that knows these queues. Opens no connection."""
     _take_nothing_compressed()

@@ -20,6 +20,9 @@ def mount(app: typer.Typer) -> None:
     from workers.training.cli import app as training
 
     app.add_typer(training, name="train", help="Draw data sets and train models.")
+    from workers.training.eval_cli import app as evaluation
+
+    app.add_typer(evaluation, name="eval")
     from workers.models_cli import app as models
     from workers.models_cli import bench
 
@@ -42,7 +45,9 @@ def upgrade(data: Data = None) -> None:
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="APPLICATION.LANE, several with commas; all by default.")] = "",
+    queues: Annotated[
+        str, typer.Option(help="APPLICATION or APPLICATION.LANE, several with commas; by default all but training.")
+    ] = "",
     data: Data = None,
 ) -> None:
     """Serve queues: hear, claim, run, commit."""

@@ -37,8 +37,8 @@ class Resident:
     model: Model
     batcher: Batcher
     call_limit_s: float
+    revision: str = ""
     users: int = 0
-    bytes: int = 0
     used_at: float = 0.0
 
 

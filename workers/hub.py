@@ -18,6 +18,10 @@ from workers.registry import ModelSpec
 COMMIT = re.compile("[0-9a-f]{40}")
 KEPT = (".safetensors", ".json", ".txt", ".model", ".jinja", ".spm", ".bpe")
 """The endings of the files that loading reads: weights as safetensors, configuration, tokenizers, templates."""
+DIGITS = 16
+"""The fewest hex digits of a SHA-256 that pin something."""
+RECORD = "revision.json"
+"""Beside a checkpoint that was trained here: how it came to be. Loading does not read it, so it is not digested."""
 ABSENT = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError)
 """What the hub's library raises where files are not on this machine."""
 
@@ -47,9 +51,26 @@ def digest(path: Path) -> str:
     total = hashlib.sha256()
     if path.is_file():
         return f"sha256:{_of_file(path)}"
-    for file in sorted(file for file in path.rglob("*") if file.suffix in KEPT and file.is_file()):
+    read = (file for file in path.rglob("*") if file.suffix in KEPT and file != path / RECORD and file.is_file())
+    for file in sorted(read):
         total.update(f"{file.relative_to(path)}\0{_of_file(file)}\n".encode())
     return f"sha256:{total.hexdigest()}"
+
+
+def verify(spec: ModelSpec, path: Path) -> None:
+    """Raise ModelUnavailable where a file, or a folder's files, are not what the row's revision pins."""
+    kind, _, digits = spec.revision.partition(":")
+    found = digest(path)
+    if kind != "sha256" or len(digits) < DIGITS:
+        raise ModelUnavailable(
+            f"model {spec.name!r}: the revision {spec.revision!r} pins nothing; give {found[: 7 + DIGITS]!r}, or let "
+            f"`sightline models pin {spec.name}` write it"
+        )
+    if not found.startswith(spec.revision):
+        raise ModelUnavailable(
+            f"model {spec.name!r}: {path} is {found[: 7 + DIGITS]}…, not the pinned {spec.revision}; restore the files "
+            f"or, if the change is meant, pin the new revision"
+        )
 
 
 class OnTheHub(NamedTuple):

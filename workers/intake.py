@@ -16,6 +16,7 @@ from celery import Celery
 from celery.exceptions import Reject
 from kombu import Queue
 
+from domain.access import Scope
 from domain.applications import application
 from domain.errors import InvalidRequest, SightlineError, Unavailable
 from domain.events import EventType
@@ -71,6 +72,8 @@ def _accept(connection: Connection, tenant: str, message: Any, default_limit: in
     request = parse_request({name: value for name, value in message.items() if name != "idempotency_key"})
     if application(request.application).patient_data:
         raise InvalidRequest(f"{request.application!r} handles patient data and takes no jobs from Celery")
+    if application(request.application).scope is not Scope.SUBMIT:
+        raise InvalidRequest(f"{request.application!r} needs more than to submit, and takes no jobs from Celery")
     limit = backlog_limit(connection, tenant, default_limit)
     submit(connection, tenant, request, idempotency_key=key, backlog_limit=limit)
 

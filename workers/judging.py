@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from domain.errors import InvalidRequest, ModelError
-from domain.geometry import Box, iou
+from domain.geometry import Box
 from domain.images import ImageLimits
 from domain.vision import Capability, Detection, Grounding, Label
 from workers.imaging.decode import decode
@@ -14,6 +14,8 @@ from workers.labelled import LabelledPicture, LabelledQuestion, LabelledText
 from workers.modelling.temperature import tempered
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
 from workers.training.coco import CocoAnnotation, Dataset
+from workers.training.measures.matching import NONE, box_overlaps, of_one_label
+from workers.training.measures.matching import matched as matching
 
 MATCHED = 0.5
 """A box is right where it overlaps one of its class by so much (IoU), as in PASCAL VOC and COCO's AP50."""
@@ -198,13 +200,12 @@ def matched(found: Sequence[tuple[str, float, Box]], truth: Sequence[tuple[str, 
 
     It takes the object of its class, of those still free, that it overlaps most; from an IoU of 0.5 on.
     """
-    free = list(truth)
-    for name, score, box in sorted(found, key=lambda one: -one[1]):
-        overlaps = [(iou(box, other), index) for index, (label, other) in enumerate(free) if label == name]
-        best, index = max(overlaps, default=(0.0, -1))
-        if best >= MATCHED:
-            del free[index]
-        yield score, best >= MATCHED
+    ordered = sorted(found, key=lambda one: -one[1])
+    overlaps = box_overlaps([box for _, _, box in ordered], [box for _, box in truth])
+    alike = of_one_label(overlaps, [name for name, _, _ in ordered], [label for label, _ in truth])
+    scores = [score for _, score, _ in ordered]
+    for score, place in zip(scores, matching(scores, alike, MATCHED), strict=True):
+        yield score, place != NONE
 
 
 def _value(model: Model, ask: Ask) -> Any:  # noqa: ANN401  (a domain value)

@@ -1,11 +1,11 @@
-"""Labelled sets that a model is calibrated on: pictures with labels, questions, texts, or boxes (COCO).
+"""Labelled lines: a file with a JSON object in each line, a picture or a text with what is right of it.
 
-The set tells what it asks of a model: lines with a `question` ask, with a `text` read, with a `label` classify, and a
-folder detects or grounds.
+Models are calibrated on them, trained on them and measured on them. What the fields of a line are tells its kind, and
+all lines of a file are of one kind.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,65 +20,132 @@ SPLIT_SEED = 0
 SPLIT = f"by picture, at random into halves (seed {SPLIT_SEED})"
 
 
-class LabelledPicture(BaseModel):
-    """A line of a set for `classify`: a picture, beside the file or by its whole path, and what is on it."""
+class LabelledLine(BaseModel):
+    """A line of a set. Fields of other names are passed over."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    group: str | None = Field(default=None, min_length=1)
+    """what it shows a part of (a part, a patient): lines of one group are never split between shares"""
+    split: str | None = Field(default=None, min_length=1)
+    """the share that the set itself puts it into: train, val or test"""
+
+
+class LabelledImage(LabelledLine):
+    """A line about a picture, which lies beside the file, or at its whole path."""
 
     image: Path
+
+
+class LabelledPicture(LabelledImage):
+    """A line of a set for `classify`: a picture, and what is on it."""
+
     label: str = Field(min_length=1)
 
 
-class LabelledQuestion(BaseModel):
-    """A line of a set for `ask`: a picture, a question about it, what may be answered, and what is right."""
+class LabelledQuestion(LabelledImage):
+    """A line of a set for `ask`: a question about a picture, what may be answered (anything if none), what is right.
 
-    model_config = ConfigDict(extra="forbid")
+    `kind` is the kind of question, by which answers are measured apart.
+    """
 
-    image: Path
     question: str = Field(min_length=1)
-    options: tuple[str, ...] = Field(min_length=2)
-    answer: str
+    options: tuple[str, ...] = ()
+    answer: str = Field(min_length=1)
+    kind: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if self.answer not in self.options or len(set(self.options)) < len(self.options):
-            raise ValueError(f"the answer {self.answer!r} is to be one of the options, each given once: {self.options}")
+        if not self.options:
+            return self
+        if len(self.options) < 2 or len(set(self.options)) < len(self.options):
+            raise ValueError(f"options are to be two or more, each given once, not {self.options}")
+        if self.answer not in self.options:
+            raise ValueError(f"the answer {self.answer!r} is to be one of the options {self.options}")
         return self
 
 
-class LabelledText(BaseModel):
-    """A line of a set for `read`: a picture of one line of text, and what it says."""
+class LabelledText(LabelledImage):
+    """A line of a set for `read`: a picture of one line of text, and what it says; or a picture and its caption."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    image: Path
     text: str = Field(min_length=1)
 
 
-Line = LabelledPicture | LabelledQuestion | LabelledText
-KINDS: Mapping[str, type[Line]] = {"question": LabelledQuestion, "text": LabelledText}
-"""By the word that only such a line has; any other is a labelled picture."""
+class TrueFinding(BaseModel):
+    """A finding that is there, and its side: `left`, `right`, or empty where it has none."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    finding: str = Field(min_length=1)
+    side: str = ""
 
 
-def read_lines(file: Path) -> Sequence[Line]:
+class LabelledDraft(LabelledImage):
+    """A line of a set for `draft`: an instruction, the report that answers it, and the findings that it tells."""
+
+    question: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+    findings: tuple[TrueFinding, ...]
+    """none where the picture is normal"""
+
+
+class LabelledTranslation(LabelledLine):
+    """A line of a set for `translate`: a text and its translation, between two languages (ISO 639-1)."""
+
+    source: str = Field(min_length=1)
+    target: str = Field(min_length=1)
+    from_: str = Field(alias="from", min_length=2)
+    to: str = Field(min_length=2)
+
+
+KINDS: tuple[tuple[str, type[LabelledLine]], ...] = (
+    ("findings", LabelledDraft),
+    ("question", LabelledQuestion),
+    ("text", LabelledText),
+    ("label", LabelledPicture),
+    ("target", LabelledTranslation),
+)
+"""The first of these words that a line has tells its kind."""
+EXAMPLE = '{"image": "a.jpg", "label": "a cat"}'
+
+
+def read_lines(file: Path) -> Sequence[LabelledLine]:
     """Read a file with a JSON object in each line, all of one kind; pictures get their whole paths.
 
     Raises InvalidRequest that names the file and the line.
     """
-    lines: list[Line] = []
-    for number, text in enumerate(_text(file).splitlines(), start=1):
+    lines: list[LabelledLine] = []
+    for number, text in enumerate(_text(file).split("\n"), start=1):
         if not text.strip():
             continue
-        try:
-            told = json.loads(text)
-            named = [word for word in KINDS if isinstance(told, dict) and word in told]
-            line = (KINDS[named[0]] if named else LabelledPicture).model_validate(told)
-        except (ValueError, ValidationError) as error:
-            raise InvalidRequest(f"{file}, line {number}: {error}") from error
+        line = _line(text, f"{file}, line {number}")
         if lines and type(lines[0]) is not type(line):
-            raise InvalidRequest(f"{file}, line {number}: a file has labels, questions or texts; give each its own")
-        lines.append(line.model_copy(update={"image": file.parent / line.image}))
+            raise InvalidRequest(
+                f"{file}, line {number}: a file has labels, questions, texts, drafts or translations; give each kind "
+                f"a file of its own"
+            )
+        if isinstance(line, LabelledImage):
+            line = line.model_copy(update={"image": file.parent / line.image})
+        lines.append(line)
+    if not lines:
+        raise InvalidRequest(f"{file} holds no line; it is to hold a JSON object in each")
     return lines
+
+
+def _line(text: str, place: str) -> LabelledLine:
+    try:
+        told = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{place} is no JSON: {error}") from error
+    kind = next((kind for word, kind in KINDS if isinstance(told, dict) and word in told), None)
+    if kind is None:
+        words = ", ".join(word for word, _ in KINDS)
+        raise InvalidRequest(f"{place}: a line is a JSON object with one of {words}, such as {EXAMPLE}")
+    try:
+        return kind.model_validate(told)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'line'}: {one['msg']}" for one in error.errors())
+        raise InvalidRequest(f"{place}: {wrong}") from error
 
 
 def _text(file: Path) -> str:

@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from domain.errors import InvalidRequest, ModelUnavailable, SightlineError
+from storage.promotions import PROMOTED
 from storage.settings import load_settings
+from workers.database import database
+from workers.printing import print_table
 from workers.registry import PROFILES, ModelSpec, Registry, load_profile
+from workers.versions_cli import add_to
 
 if TYPE_CHECKING:
     from workers.trying import Tried
 
-app = typer.Typer(help="The models of a profile: list, try, pin and fetch them.", no_args_is_help=True)
+app = typer.Typer(help="The models of a profile: list, try, pin, fetch and promote them.", no_args_is_help=True)
+add_to(app)
 
 Names = Annotated[list[str] | None, typer.Argument(help="Models by name; all that are enabled by default.")]
 ProfileName = Annotated[
     str | None, typer.Option("--profile", help="A shipped profile or a file; default: SIGHTLINE_MODELS.")
 ]
-STATES = ("not pinned", "missing", "not fetched", "here")
+STATES = ("not pinned", "missing", "none promoted", "not fetched", "here")
 """What may be said of a checkpoint's files, the worst first."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print nothing but JSON on stdout.")]
 
@@ -35,7 +40,7 @@ def list_models(profile: ProfileName = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows, indent=2))
         return
     told = [(row["name"], _can(row), _sources(row), row["licence"], row["state"]) for row in rows]
-    _print_table(("name", "can (* by default)", "source", "licence", "state"), told)
+    print_table(("name", "can (* by default)", "source", "licence", "state"), told)
 
 
 @app.command()
@@ -105,7 +110,7 @@ def calibrate(
     from workers.pinning import with_option
 
     path = _path(profile)
-    (spec,) = _chosen(load_profile(str(path)), [name])
+    (spec,) = _here(_chosen(load_profile(str(path)), [name]))
     fitted = fit(spec, labelled, load_settings().image_limits)
     worse = f"{name}: on the held-out half the temperature {fitted.temperature:g} does worse than none; add labels"
     if out is not None and fitted.helps:
@@ -116,7 +121,7 @@ def calibrate(
         return
     typer.echo(f"{name}: temperature {fitted.temperature:g} to {fitted.capability}")
     typer.echo(f"fitted on {fitted.fitted_on} answers, measured on {fitted.held_out}; split {fitted.split}")
-    _print_table(
+    print_table(
         (f"held out, {fitted.accuracy:.1%} right", "before", "with it"),
         [("negative log-likelihood", *fitted.nll), ("calibration error", *fitted.error)],
     )
@@ -162,6 +167,17 @@ def _chosen(registry: Registry, names: Sequence[str] | None) -> list[ModelSpec]:
     return [specs[name] for name in names] if names else [spec for spec in specs.values() if spec.enabled]
 
 
+def _here(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """Return the rows with what registered ones mean now. Raises ModelUnavailable where one means nothing."""
+    if not any(spec.registered for spec in specs):
+        return list(specs)
+    from workers.registered import locating
+
+    settings = load_settings()
+    with database(settings) as engine:
+        return [*map(locating(engine, settings.data), specs)]
+
+
 def _checkpoints(registry: Registry, names: Sequence[str] | None) -> Iterator[tuple[ModelSpec, str, ModelSpec]]:
     """Yield each checkpoint that the chosen models load: whose, the option that names it (or nothing), and itself."""
     for spec in _chosen(registry, names):
@@ -202,11 +218,21 @@ def _state_of(spec: ModelSpec) -> str:
 
     if spec.hub_id and not is_pinned(spec):
         return "not pinned"
+    if spec.registered:
+        return _state_of_registered(spec)
     try:
         here = spec.source.startswith(("package:", "http")) or (fetched(spec) if spec.hub_id else spec.path).exists()
     except ModelUnavailable:
         here = False
     return "here" if here else "not fetched" if spec.hub_id else "missing"
+
+
+def _state_of_registered(spec: ModelSpec) -> str:
+    try:
+        _here([spec])
+    except ModelUnavailable:
+        return "none promoted" if spec.revision == PROMOTED else "missing"
+    return "here"
 
 
 def _try(names: Sequence[str] | None, profile: str | None, *, as_json: bool, batches: bool) -> None:
@@ -215,11 +241,12 @@ def _try(names: Sequence[str] | None, profile: str | None, *, as_json: bool, bat
     except ImportError as error:
         raise ModelUnavailable(f"this needs the extra `worker` (pip install 'sightline[worker]'): {error}") from error
 
-    tried = [try_out(spec, (1, spec.max_batch) if batches else (1,)) for spec in _chosen(_registry(profile), names)]
+    specs = _here(_chosen(_registry(profile), names))
+    tried = [try_out(spec, (1, spec.max_batch) if batches else (1,)) for spec in specs]
     if as_json:
         typer.echo(json.dumps([vars(one) for one in tried], indent=2))
     else:
-        _print_table(("model", "loads", "s", "MB", "answers"), [_told(one) for one in tried])
+        print_table(("model", "loads", "s", "MB", "answers"), [_told(one) for one in tried])
     if not all(one.works for one in tried):
         raise typer.Exit(1)
 
@@ -235,16 +262,6 @@ def _fail(failed: Sequence[str]) -> None:
         typer.echo(f"error: {message}", err=True)
     if failed:
         raise typer.Exit(1)
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    Console().print(table)
 
 
 bench = typer.Typer(help="Measure this installation.", no_args_is_help=True)
@@ -268,7 +285,7 @@ def bench_models(
     from workers.bench import measure, write
 
     speeds, failed = [], []
-    for spec in _chosen(_registry(profile), names):
+    for spec in _here(_chosen(_registry(profile), names)):
         try:
             speeds.append(measure(spec, seconds, rounds))
         except SightlineError as error:
@@ -278,7 +295,7 @@ def bench_models(
         if as_json:
             typer.echo(told.read_text("utf-8"))
         else:
-            _print_table(
+            print_table(
                 ("model", "asked to", "on", "bare, by batch size: items/s", "best", "batcher", "ratio", "busy"),
                 [
                     (

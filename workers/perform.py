@@ -4,13 +4,13 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from uuid import UUID
 
 from domain.applications import Application, Case, application
-from domain.applications.application import Memory
+from domain.applications.application import Memory, Trainer
 from domain.errors import ResultRefused, RunCrashed, RunStopped, SightlineError
 from domain.images import ImageLimits
 from domain.jobs import JobState, Lane
@@ -21,6 +21,7 @@ from storage.claims import ClaimedJob, Outcome
 from workers.device import Census
 from workers.imaging.decode import decode
 from workers.memory import MEGABYTE, give_back, resident_bytes
+from workers.overhearing import Nobody, Overhearing
 from workers.registry import Registry
 from workers.residency import Residency
 from workers.vision import JobVision, deadline_of
@@ -53,6 +54,9 @@ class Workshop:
     decode_limit_s: float
     retries: RetryPolicy
     random: Random
+    overhearing: Overhearing = field(default_factory=Nobody)
+    trainer: Callable[[ClaimedJob, Callable[[], None]], Trainer] | None = None
+    """who trains for a job, given its checkpoint; None in a process that serves"""
 
 
 def perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | None]) -> Outcome | None:
@@ -73,9 +77,12 @@ def _perform(job: ClaimedJob, workshop: Workshop, stopped: Callable[[], str | No
             registry=workshop.registry,
             residency=workshop.residency,
             stopped=stopped,
+            overhearing=Nobody() if job.suspect else workshop.overhearing,
         )
         try:
-            return _run(job, workshop, vision)
+            outcome = _run(job, workshop, vision)
+            workshop.overhearing.heard(job.id, vision.overheard)
+            return outcome
         except RunStopped as stop:
             return None if stop.reason == "fenced" else Outcome(job, JobState(stop.reason))
         except SightlineError as error:
@@ -91,7 +98,8 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
     parameters = wanted.parse(job.params)
     vision.checkpoint()
     pictures = tuple(_picture(job, at, sha256, workshop, vision) for at, sha256 in enumerate(job.images))
-    result = wanted.run(Case(parameters, pictures, vision, workshop.memory(job.tenant)))
+    trainer = workshop.trainer(job, vision.checkpoint) if workshop.trainer and wanted.apart else None
+    result = wanted.run(Case(parameters, pictures, vision, workshop.memory(job.tenant), trainer))
     vision.checkpoint()
     return Outcome(
         job=job,

@@ -30,9 +30,12 @@ class ModelSpec(BaseModel):
         description="a module of workers/models/, or the dotted path of a family of your own",
     )
     capabilities: tuple[Capability, ...] = Field(min_length=1)
-    source: str = Field(description="embedded:FILE, package:NAME, hub:OWNER/NAME, a URL, or a folder or file")
+    source: str = Field(
+        description="embedded:FILE, registered:NAME, package:NAME, hub:OWNER/NAME, a URL, or a folder or file"
+    )
     revision: str = Field(
-        min_length=1, description="what pins the weights: the hub's commit, or `sha256:` of the files"
+        min_length=1,
+        description="what pins the weights: the hub's commit, `sha256:` of the files, or `promoted` of registered ones",
     )
     licence: str = Field(min_length=1)
     licence_from: str = Field(default="", description="where the licence was read")
@@ -52,6 +55,11 @@ class ModelSpec(BaseModel):
     def hub_id(self) -> str:
         """OWNER/NAME of a hub's repository; empty for every other source."""
         return self.source.removeprefix("hub:") if self.source.startswith("hub:") else ""
+
+    @property
+    def registered(self) -> str:
+        """NAME of a model that was trained here; empty for every other source."""
+        return self.source.removeprefix("registered:") if self.source.startswith("registered:") else ""
 
     @property
     def path(self) -> Path:
@@ -103,6 +111,11 @@ class Registry:
     """A profile, looked up by name and by capability."""
 
     profile: Profile
+
+    @property
+    def registered(self) -> tuple[ModelSpec, ...]:
+        """The models that are served by a revision that was trained here."""
+        return tuple(spec for spec in self.profile.models if spec.registered and spec.enabled)
 
     def find(self, capability: Capability, name: str | None = None) -> ModelSpec | None:
         """Return the model of that name, or the default for the capability; None where none is configured.

@@ -5,6 +5,9 @@ answering for the models that are there. Each device has a budget. What a model 
 known from then on: room is made before the next load, and where a model weighs more than its row says, right after the
 first. Eviction takes the least recently used model that nobody uses. A model that comes back soon after it was evicted
 is told of: it and the other do not fit together.
+
+A row may come to mean another revision while the process runs. That one is loaded beside the one that serves, takes its
+place when it is ready, and the one before leaves when the calls that hold it have ended.
 """
 
 import logging
@@ -15,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from domain.errors import ModelUnavailable
+from domain.errors import ModelUnavailable, Unavailable
 from storage.model_loads import ModelTally
 from workers.accelerators import CPU, named
 from workers.batching import Batcher
@@ -60,10 +63,15 @@ class Residency:
     loader: Callable[[ModelSpec], Callable[[ModelSpec], Model]] = family.loader
     pinned: frozenset[str] = frozenset()
     clock: Callable[[], float] = time.monotonic
+    located: Callable[[ModelSpec], ModelSpec] = lambda spec: spec
+    """tells the files and the revision that a row means now"""
+    set_aside: Callable[[], None] = lambda: None
+    """gives up what is loaded for nobody's answer, before any model that serves goes"""
 
     def __post_init__(self) -> None:
         self.devices = {CPU: self.device(CPU)}
         self._residents: dict[str, Resident] = {}
+        self._leaving: list[Resident] = []
         self._pasts: dict[str, Past] = {}
         self._known = threading.Lock()
         self._loading = threading.Lock()
@@ -78,9 +86,46 @@ class Residency:
         try:
             yield resident
         finally:
+            self._let_go(resident)
+
+    def renew(self, spec: ModelSpec) -> bool:
+        """Where a loaded row means another revision now, let that one take its place; say whether it did.
+
+        Loads in the caller's thread, while calls go on with the revision before. Raises ModelUnavailable where the new
+        one cannot be loaded; the one before serves on then.
+        """
+        with self._loading:
             with self._known:
-                resident.users -= 1
-                resident.used_at = self.clock()
+                served = self._residents.get(spec.name)
+            if served is None:
+                return False
+            with _unavailable(spec):
+                wanted = self.located(spec)
+            if wanted.revision == served.revision:
+                return False
+            fresh = self._read(wanted)
+            with self._known:
+                before = self._residents.get(spec.name)
+                self._residents[spec.name] = fresh
+                if before is not None:
+                    self._leaving.append(before)
+            self._make_room(fresh.device, 0, spec.name)
+            self._let_go(fresh)
+        log.info("model renewed", extra={"event": "model.renewed", "model": spec.name, "revision": fresh.revision})
+        return True
+
+    def see_off(self) -> None:
+        """Unload the revisions that another took the place of, and that no call holds any more."""
+        while (resident := self._left()) is not None:
+            self._unload(resident)
+            facts = {"event": "model.left", "model": resident.name, "revision": resident.revision}
+            log.info("a revision left", extra=facts)
+
+    def has_room(self, spec: ModelSpec) -> bool:
+        """Say whether a model of a row would fit beside all that is loaded, by what that row's model weighed."""
+        past = self._past(spec)
+        device = self.devices.get(past.device)
+        return device is None or device.memory.used() + past.bytes <= device.memory.budget
 
     def tallies(self) -> list[ModelTally]:
         """Return how often each model was loaded and evicted, and what those that are loaded weigh."""
@@ -111,32 +156,54 @@ class Residency:
             if held is not None:
                 return held
             with _unavailable(spec):
-                past = self._past(spec)
-                load = self.loader(spec)  # the libraries stay when the model goes, so they are no part of its weight
-                if past.device in self.devices:
-                    self._make_room(self.devices[past.device], past.bytes, spec.name)
-                before = {name: device.memory.own() for name, device in self.devices.items()}
-                model = load(spec)
-                device = self._at(named(model.device))
-                weighs = max(device.memory.own() - before.get(device.name, 0), 0)
-            resident = Resident(
-                device=device,
-                name=spec.name,
-                model=model,
-                batcher=Batcher.of(spec, past.safe),
-                call_limit_s=spec.call_limit_s,
-                users=1,
-                used_at=self.clock(),
-            )
-            device.add(resident)
+                wanted = self.located(spec)
+            resident = self._read(wanted)
             with self._known:
-                past.device, past.bytes = device.name, weighs
-                past.loads += 1
                 self._residents[spec.name] = resident
-            log.info("model loaded", extra={"event": "model.loaded", "model": spec.name, "bytes": past.bytes})
-            self._look_for_thrash(spec.name, past)
-            self._make_room(device, 0, spec.name)
+            self._look_for_thrash(spec.name, self._pasts[spec.name])
+            self._make_room(resident.device, 0, spec.name)
         return resident
+
+    def _read(self, spec: ModelSpec) -> Resident:
+        """Load a model, weigh it, and have its device serve it; its loader is its first user."""
+        with _unavailable(spec):
+            past = self._past(spec)
+            load = self.loader(spec)  # the libraries stay when the model goes, so they are no part of its weight
+            if past.device in self.devices:
+                self._make_room(self.devices[past.device], past.bytes, spec.name)
+            before = {name: device.memory.own() for name, device in self.devices.items()}
+            model = load(spec)
+            device = self._at(named(model.device))
+            weighs = max(device.memory.own() - before.get(device.name, 0), 0)
+        resident = Resident(
+            device=device,
+            name=spec.name,
+            model=model,
+            batcher=Batcher.of(spec, past.safe),
+            call_limit_s=spec.call_limit_s,
+            revision=spec.revision,
+            users=1,
+            used_at=self.clock(),
+        )
+        device.add(resident)
+        with self._known:
+            past.device, past.bytes = device.name, weighs
+            past.loads += 1
+        log.info("model loaded", extra={"event": "model.loaded", "model": spec.name, "bytes": past.bytes})
+        return resident
+
+    def _let_go(self, resident: Resident) -> None:
+        with self._known:
+            resident.users -= 1
+            resident.used_at = self.clock()
+
+    def _left(self) -> Resident | None:
+        """Take out a revision whose place was taken and that nobody uses."""
+        with self._known:
+            free = next((resident for resident in self._leaving if not resident.users), None)
+            if free is not None:
+                self._leaving.remove(free)
+            return free
 
     def _past(self, spec: ModelSpec) -> Past:
         first = Past(named(spec.device), spec.memory_mb * MEGABYTE)  # may import torch: not while the lock is held
@@ -154,6 +221,9 @@ class Residency:
         What runs stays: an answer is owed. What is freed is counted by what each model weighed: the allocator may keep
         freed pages, and a loop on the device's own figure would then throw out everything.
         """
+        self.see_off()
+        if device.memory.used() + wanted > device.memory.budget:
+            self.set_aside()
         used, budget = device.memory.used(), device.memory.budget
         over = used + wanted - budget
         if over <= 0:
@@ -185,7 +255,16 @@ class Residency:
             return victim
 
     def _evict(self, resident: Resident, wanting: str) -> int:
-        """Unload a model and return what it weighed."""
+        """Unload a model for another's sake and return what it weighed."""
+        self._unload(resident)
+        past = self._pasts[resident.name]
+        with self._known:
+            past.evictions += 1
+        past.evicted_at, past.evicted_for = self.clock(), wanting
+        log.info("model evicted", extra={"event": "model.evicted", "model": resident.name, "bytes": past.bytes})
+        return past.bytes
+
+    def _unload(self, resident: Resident) -> None:
         resident.device.remove(resident)
         try:
             resident.model.close()
@@ -193,12 +272,6 @@ class Residency:
             # Its job is long done: this is another's, which can have its model all the same.
             log.exception("a model was not closed", extra={"event": "model.unclosed", "model": resident.name})
         give_back()
-        past = self._pasts[resident.name]
-        with self._known:
-            past.evictions += 1
-        past.evicted_at, past.evicted_for = self.clock(), wanting
-        log.info("model evicted", extra={"event": "model.evicted", "model": resident.name, "bytes": past.bytes})
-        return past.bytes
 
     def _look_for_thrash(self, name: str, past: Past) -> None:
         away_s = self.clock() - past.evicted_at
@@ -216,10 +289,10 @@ class Residency:
 
 @contextmanager
 def _unavailable(spec: ModelSpec) -> Iterator[None]:
-    """Raise ModelUnavailable for whatever keeps a model from being loaded."""
+    """Raise ModelUnavailable for whatever keeps a model from being loaded, but for a database that does not answer."""
     try:
         yield
-    except ModelUnavailable:
+    except (ModelUnavailable, Unavailable):
         raise
     except Exception as error:
         raise ModelUnavailable(f"model {spec.name!r} cannot be loaded: {type(error).__name__}: {error}") from error

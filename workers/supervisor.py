@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from domain.applications import applications
 from domain.errors import Unavailable
 from storage.settings import Settings, environment_for
 
@@ -135,8 +136,8 @@ class Supervisor:
     def _end_all(self) -> None:
         """End the workers first, the broker last; each group at once, with one time limit for all of it."""
         last = [child for child in self.children if child.name == "broker"]
-        first = [child for child in self.children if child.name == "worker"]
-        others = [child for child in self.children if child.name not in {"worker", "broker"}]
+        first = [child for child in self.children if child.name in {"worker", "trainer"}]
+        others = [child for child in self.children if child.name not in {"worker", "trainer", "broker"}]
         for group in (first, others, last):
             for child in group:
                 child.ask_to_leave()
@@ -168,6 +169,7 @@ def plan(settings: Settings, *, broker: Sequence[str] | None, workers: int, gate
         told.append(("broker", broker))
     told += [("serve", ["serve", "--port", str(gateway_port)]), ("dispatch", ["dispatch"]), ("intake", ["intake"])]
     told += [("worker", ["worker"])] * workers
+    told += [("trainer", ["worker", "--queues", name]) for name, one in applications().items() if one.apart]
     return [Child(name, list(arguments), logs / f"{name}-{at}.log") for at, (name, arguments) in enumerate(told)]
 
 

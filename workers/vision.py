@@ -31,6 +31,7 @@ from domain.vision import (
     Picture,
     Prompt,
     Quality,
+    Registration,
     Segment,
     TextRegion,
     Translation,
@@ -41,7 +42,9 @@ from workers.device import Resident
 from workers.imaging.crop import crop
 from workers.imaging.palette import palette
 from workers.imaging.quality import quality
-from workers.models.family import Ask, Elsewhere, Model, Pixels, Prepared, Told
+from workers.imaging.registration import register
+from workers.models.family import Ask, Elsewhere, Pixels, Prepared, Told
+from workers.overhearing import Nobody, Overheard, Overhearing
 from workers.registry import ModelSpec, Registry
 from workers.residency import Residency
 
@@ -65,7 +68,9 @@ class JobVision:
     residency: Residency
     stopped: Callable[[], str | None]
     """why the job should stop, if it should"""
+    overhearing: Overhearing = field(default_factory=Nobody)
     calls: list[ModelCall] = field(default_factory=list)
+    overheard: list[Overheard] = field(default_factory=list)
     _pixels: dict[str, Pixels] = field(default_factory=dict)
 
     def picture(self, name: str, pixels: Pixels, orientation: int = 1) -> Picture:
@@ -88,9 +93,17 @@ class JobVision:
         """See `domain.vision.Vision`."""
         return cast("tuple[float, ...]", self._call(Capability.EMBED, model, [picture]))
 
-    def detect(self, picture: Picture, *, model: str | None = None, min_score: float = 0.25) -> tuple[Detection, ...]:
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        reference: Picture | None = None,
+        model: str | None = None,
+        min_score: float = 0.25,
+    ) -> tuple[Detection, ...]:
         """See `domain.vision.Vision`."""
-        return cast("tuple[Detection, ...]", self._call(Capability.DETECT, model, [picture], min_score=min_score))
+        shown = [picture] if reference is None else [picture, reference]
+        return cast("tuple[Detection, ...]", self._call(Capability.DETECT, model, shown, min_score=min_score))
 
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:
         """See `domain.vision.Vision`."""
@@ -169,6 +182,12 @@ class JobVision:
         """See `domain.vision.Vision`."""
         return palette(self._pixels[picture.name], quad)
 
+    def align(self, picture: Picture, reference: Picture) -> tuple[Picture, Registration]:
+        """See `domain.vision.Vision`."""
+        self.checkpoint()
+        found = register(self._pixels[picture.name], self._pixels[reference.name])
+        return self.picture(f"{reference.name}/{len(self._pixels)}", found.pixels), found.registration
+
     def quality(self, picture: Picture) -> Quality:
         """See `domain.vision.Vision`."""
         return quality(self._pixels[picture.name])
@@ -196,10 +215,14 @@ class JobVision:
         spec = self._spec(capability, model)
         pixels = tuple(np.ascontiguousarray(self._pixels[picture.name]) for picture in pictures)
         with self.residency.using(spec) as resident:
-            prepared = resident.model.prepare(Ask(capability, pixels, arguments))
+            ask = Ask(capability, pixels, arguments)
+            prepared = resident.model.prepare(ask)
             answered = self._answered(resident, prepared)
             told = answered.value if isinstance(answered.value, Told) else Told(answered.value, {})
-            self.calls.append(_record(capability, spec, resident.model, prepared, answered, told))
+            self.calls.append(_record(capability, resident, prepared, answered, told))
+            if self.overhearing.wants(self.job.id, spec, capability):
+                went = resident.revision, answered.batch_size, answered.ran_s
+                self.overheard.append(Overheard(spec, ask, told.value, *went))
         self.checkpoint()
         return told.value
 
@@ -233,12 +256,13 @@ def _settled(answer: Future[Any], within_s: float) -> bool:
 
 
 def _record(
-    capability: Capability, spec: ModelSpec, model: Model, prepared: Prepared, answered: Answered, told: Told
+    capability: Capability, resident: Resident, prepared: Prepared, answered: Answered, told: Told
 ) -> ModelCall:
+    model = resident.model
     return ModelCall(
         capability=capability.value,
-        model=spec.name,
-        revision=spec.revision,
+        model=resident.name,
+        revision=resident.revision,
         device=model.device,
         dtype=model.dtype,
         preprocessing=model.preprocessing,

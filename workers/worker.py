@@ -1,22 +1,24 @@
 """The worker process: the composition root that ties ears, crew, lease, committer, models and watchdog together."""
 
 import logging
+import math
 import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from uuid import UUID
 
 from domain.applications import application
-from domain.errors import Unavailable
+from domain.errors import InvalidRequest, Unavailable
+from domain.jobs import Lane, queue_name
 from domain.retries import RetryPolicy
-from storage import leases, model_loads
-from storage.claims import claim, commit, hearable
+from storage import leases, model_loads, shadows
+from storage.claims import ClaimedJob, claim, commit, hearable
 from storage.dispatching import anything_rung, still_heard
 from storage.image_store import ImageStore
 from storage.jobs import superseded_or_cancelled
@@ -26,7 +28,8 @@ from storage.session import Engine, connect, read, write
 from storage.settings import Settings
 from workers import accelerators
 from workers.accelerators import CPU
-from workers.celery_app import all_queue_names, make_app
+from workers.candidate import Means
+from workers.celery_app import default_queue_names, make_app
 from workers.celery_process import Ear, node_name, serve
 from workers.committing import Committer
 from workers.crew import Crew, Links, watching
@@ -35,12 +38,18 @@ from workers.device import Census, Device
 from workers.hearing import Ears, remembering
 from workers.leasing import Lease, LeaseKeeper, disowning
 from workers.memory import MEGABYTE, Memory, default_limit, models_budget
+from workers.models import family
 from workers.notes import Notes
+from workers.overhearing import Nobody
 from workers.perform import Workshop, perform
+from workers.registered import locating
 from workers.registry import Registry, load_profile
+from workers.renewing import Renewing, renewing
 from workers.residency import Residency
+from workers.shadowing import Shadowing
 from workers.tallying import Tallying, tallying
 from workers.tasks import define_ring
+from workers.trainer import JobTrainer
 from workers.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -68,16 +77,33 @@ def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     log_as_json()
     for doubt in settings.doubts():
         log.warning(doubt, extra={"event": "settings.doubtful"})
-    with process("worker", settings.run_folder, " ".join(queues)) as me:
+    served, apart = served_queues(queues)
+    if apart:
+        # One at a time, and for as long as it takes: what is hung in a training shows in its rounds.
+        settings = settings.model_copy(update={"job_threads": 1, "job_limit_s": math.inf})
+    with process("trainer" if apart else "worker", settings.run_folder, " ".join(queues)) as me:
         pool = settings.job_threads + 6
         engine = connect(settings.database_url, pool_size=pool, answer_s=settings.database_answer_s)
-        served = list(queues) or all_queue_names()
         notes = Notes(me.file("notes"))
         _bury_predecessor(engine, notes)
         limit = settings.process_memory_mb * MEGABYTE if settings.process_memory_mb else default_limit()
         watchdog = Watchdog(notes, stalled_s=settings.stall_limit_s, memory_limit=limit)
         workshop = _workshop(settings, engine, watchdog, models_budget(settings.memory_mb * MEGABYTE, limit))
-        _Worker(settings, engine, me, served, notes, watchdog, workshop).serve()
+        _Worker(settings, engine, me, served, notes, watchdog, workshop, apart=apart).serve()
+
+
+def served_queues(queues: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the queues that are meant, and whether they are of an application that runs apart.
+
+    An application's name stands for all its lanes; no name for all applications that do not run apart. Raises
+    InvalidRequest where such an application is to share a process with others, UnknownApplication on no name of one.
+    """
+    named = [name if "." in name else queue_name(name, lane) for name in queues for lane in Lane]
+    served = list(dict.fromkeys(named)) or default_queue_names()
+    apart = {application(name.rpartition(".")[0]).apart for name in served}
+    if len(apart) > 1:
+        raise InvalidRequest(f"{', '.join(queues)}: what runs apart is served by a process of its own")
+    return served, apart.pop()
 
 
 def _bury_predecessor(engine: Engine, notes: Notes) -> None:
@@ -107,9 +133,11 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: in
         return Device(name, guard=watchdog.guarding, died=watchdog.end, memory=memory, census=census)
 
     images = ImageStore(settings.images_url, make=False)
+    pinned, located = frozenset(registry.profile.preload), locating(engine, settings.data)
+    residency = Residency(device, pinned=pinned, located=located)
     return Workshop(
         registry=registry,
-        residency=Residency(device, pinned=frozenset(registry.profile.preload)),
+        residency=residency,
         census=census,
         fetch=images.get,
         memory=partial(TenantMemory, engine),
@@ -119,7 +147,21 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: in
         decode_limit_s=settings.decode_limit_s,
         retries=RetryPolicy(max_attempts=settings.max_attempts, first_delay_s=settings.retry_delay_s),
         random=Random(),  # noqa: S311  (jitter)
+        overhearing=_overhearing(engine, registry, residency, census) if registry.registered else Nobody(),
     )
+
+
+def _overhearing(engine: Engine, registry: Registry, residency: Residency, census: Census) -> Shadowing:
+    rows, located = registry.registered, residency.located
+    means = Means(
+        load=lambda row: family.load(located(row)),
+        quiet=lambda: not census.running,
+        has_room=residency.has_room,
+    )
+    active = partial(read, engine, shadows.active, [row.registered for row in rows])
+    shadowing = Shadowing(rows, active, partial(write, engine, shadows.collect), means)
+    residency.set_aside = shadowing.set_aside
+    return shadowing
 
 
 class _Worker:
@@ -134,9 +176,14 @@ class _Worker:
         notes: Notes,
         watchdog: Watchdog,
         workshop: Workshop,
+        *,
+        apart: bool = False,
     ) -> None:
         self.settings, self.engine, self.me, self.queues = settings, engine, me, queues
         self.notes, self.watchdog, self.workshop = notes, watchdog, workshop
+        self.apart, self.leaving = apart, threading.Event()
+        if apart:
+            self.workshop = replace(workshop, trainer=partial(JobTrainer, settings, engine, self.leaving.is_set))
         self.ears = Ears()
         self.unclaimed: list[UUID] = []
         self.heard = 0  # messages; two of Celery's threads may count one for two, which is as good
@@ -148,7 +195,7 @@ class _Worker:
         lease_s = self.settings.lease_seconds
         self.keeper = LeaseKeeper(self._register, self._renew, lease_s, self._lease_started)
         self.crew = Crew(self.settings.job_threads, self.ears, self._links())
-        self.committer = Committer(self._commit, self.crew.settled)
+        self.committer = Committer(self._commit, self._settled)
         self.crew.start()
         watching(self.crew, partial(read, self.engine, superseded_or_cancelled), self.closing)
         tell = partial(write, self.engine, still_heard)
@@ -156,6 +203,8 @@ class _Worker:
         disowning(self._disown, self.crew.held, self.keeper, lease_s / 4, self.closing)
         tallies = Tallying(self.workshop.residency.tallies, partial(write, self.engine, model_loads.tell))
         self.telling = tallying(tallies, lambda: self.keeper.lease.worker, lease_s / 4, self.closing)
+        renewal = Renewing(self.workshop.registry.registered, self.workshop.residency)
+        renewing((renewal.look, self.workshop.overhearing.look), lease_s / 4, self.closing)
         self.watchdog.start()
         app = make_app(self.settings, self.queues)
         define_ring(app, self._hear)
@@ -170,9 +219,8 @@ class _Worker:
         os._exit(0)  # Celery's loop and the job threads of what did not end in time must not hold the process
 
     def _preload(self, registry: Registry) -> None:
-        wanted = {name.rpartition(".")[0] for name in self.queues}
-        for name in sorted(wanted):
-            application(name)  # a queue of no application is a typing error: say so now
+        if self.apart:
+            return  # it answers nothing with them
         for spec in registry.profile.models:
             if spec.name in registry.profile.preload:
                 with self.workshop.residency.using(spec):
@@ -212,6 +260,10 @@ class _Worker:
     def _commit(self, worker: UUID, outcomes: Sequence[object]) -> set[UUID]:
         return write(self.engine, commit, worker, outcomes)
 
+    def _settled(self, job: ClaimedJob) -> None:
+        self.crew.settled(job)
+        self.workshop.overhearing.settled(job.id)
+
     def _register(self) -> UUID:
         return write(
             self.engine,
@@ -235,6 +287,7 @@ class _Worker:
 
     def _leave(self) -> None:
         """Drain: hear no more, hand back what has not begun, finish what runs, hand back what did not end."""
+        self.leaving.set()
         self._hand_back(self.ears.close())
         for after_s in NOTED_S:
             threading.Timer(after_s, self._hand_back).start()

@@ -1,13 +1,14 @@
 """What an application is, what it is given, and what its samples promise."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from domain.access import Scope
 from domain.errors import InvalidParameters
 from domain.geometry import Box, Value
 from domain.marks import Mark
@@ -19,6 +20,9 @@ class Parameters(BaseModel):
     """The base of an application's parameters: every one has a default, and an unknown one is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def check_images(self, count: int) -> None:
+        """Raise InvalidParameters where they do not go with so many images."""
 
 
 class Result(BaseModel):
@@ -38,6 +42,13 @@ class Memory(Protocol):
         """Return the remembered translation of a text between two languages (ISO 639-1), if there is one."""
 
 
+class Trainer(Protocol):
+    """Trains models. Only a process that was started for it has one."""
+
+    def train(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Train what the application's parameters ask for, and return the fields of its result."""
+
+
 @dataclass(frozen=True)
 class Case(Generic[P]):
     """All that an application is given for one job."""
@@ -46,6 +57,7 @@ class Case(Generic[P]):
     pictures: tuple[Picture, ...]
     vision: Vision
     memory: Memory
+    trainer: Trainer | None = None
 
 
 class Finding(Value):
@@ -85,6 +97,10 @@ class Application(Generic[P, R]):
     max_images: int = 16
     patient_data: bool = False
     """handles patient data, and so refuses the Celery intake"""
+    scope: Scope = Scope.SUBMIT
+    """what a key needs to hand in its jobs; one that needs more than `submit` refuses the Celery intake too"""
+    apart: bool = False
+    """its jobs run in processes that were started for it alone, one at a time, for as long as they take"""
 
     def parse(self, parameters: dict[str, Any]) -> P:
         """Validate parameters.

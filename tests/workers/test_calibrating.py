@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -269,8 +270,21 @@ def test_an_answer_that_is_no_option_is_named(answer: str, options: list[str], t
 def test_a_set_of_both_kinds_is_refused(tmp_path: Path) -> None:
     question = {"image": "a.png", "question": "shut?", "options": ["yes", "no"], "answer": "no"}
     file = lines(tmp_path / "labelled.jsonl", [{"image": "a.png", "label": "a cat"}, question])
-    with pytest.raises(InvalidRequest, match="line 2: a file has labels, questions or texts"):
+    with pytest.raises(InvalidRequest, match="line 2: a file has labels, questions, texts"):
         calibrate(spec_of_nothing(), file, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ({"image": "a.png", "question": "how many?", "answer": "three"}, "has no options"),
+        ({"image": "a.png", "question": "report", "answer": "no finding", "findings": []}, "drafts and translations"),
+        ({"source": "Ausgang", "target": "exit", "from": "de", "to": "en"}, "drafts and translations"),
+    ],
+)
+def test_a_set_without_scores_to_calibrate_is_refused(line: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=told):
+        calibrate(spec_of_nothing(Capability.ASK), lines(tmp_path / "labelled.jsonl", [line]), LIMITS)
 
 
 def test_a_set_for_what_the_model_cannot_do_is_refused(tmp_path: Path) -> None:

@@ -191,6 +191,41 @@ def test_a_model_heavier_than_its_row_says_is_given_room_at_once_and_ahead_the_n
     assert (machine.names, machine.most["cpu"]) == (["b"], 2 * WEIGHT)
 
 
+def test_what_is_loaded_for_nobodys_answer_goes_before_any_model_that_serves(machine: Machine, residency: Made) -> None:
+    # given two models, a candidate beside them, and no room for a fourth
+    models = residency(3.5)
+    use(models, machine, "a", "b")
+    candidate = ("candidate", "cpu")
+    machine.loaded.append(candidate)
+    models.set_aside = lambda: machine.loaded.remove(candidate)
+    # when another model is needed, and after that one more
+    use(models, machine, "c")
+    # then the candidate made the room, and nothing that serves was evicted
+    assert machine.names == ["a", "b", "c"]
+    # and while it is away, the least recently used goes as ever
+    models.set_aside = lambda: None
+    use(models, machine, "d")
+    assert machine.names == ["b", "c", "d"]
+
+
+def test_what_another_revision_took_the_place_of_goes_before_any_model_that_serves(
+    machine: Machine, residency: Made
+) -> None:
+    # given a model in use whose row came to mean another revision, and room for three
+    models = residency(3.5)
+    models.located = lambda spec: spec.model_copy(update={"revision": str(len(machine.loads))})
+    with models.using(spec("a")):
+        assert models.renew(spec("a"))
+        models.see_off()
+        assert machine.names == ["a", "a"]
+    # when the call has ended, and two more models are needed
+    models.located = lambda spec: spec
+    use(models, machine, "b", "c")
+    # then the revision before had left, and nothing was evicted for them
+    assert machine.names == ["a", "b", "c"]
+    assert tallies(models) == {"a": (2, 0, 0), "b": (1, 0, 0), "c": (1, 0, 0)}
+
+
 def test_an_eviction_leaves_room_so_that_the_next_small_load_needs_none(machine: Machine, residency: Made) -> None:
     # given a full device of ten models
     models = residency(10)
@@ -428,14 +463,18 @@ def test_a_load_does_not_hold_up_a_model_that_is_there(machine: Machine, residen
         loading.result(10)
 
 
-def test_jobs_that_throw_out_each_others_models_never_meet_a_closed_one(machine: Machine, residency: Made) -> None:
-    # given room for two models, and eight jobs that each ask four by turns
+def test_jobs_that_throw_out_each_others_models_never_meet_a_closed_one(
+    machine: Machine, residency: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a process whose freed memory need not be looked for, which takes a second where there is much
+    monkeypatch.setattr("workers.residency.give_back", lambda: None)
+    # and room for two models, and eight jobs that ask twelve by turns: at most eight of them are in use at once
     models = residency(2)
 
     def job(first: int) -> list[bool]:
         answered = []
         for turn in range(20):
-            name = "abcd"[(first + turn * (1 + first % 3)) % 4]
+            name = "abcdefghijkl"[(first + turn * (1 + first % 3)) % 12]
             with models.using(spec(name)) as resident:
                 call = Call(resident.model.prepare(Ask(Capability.DETECT)), uuid4(), 1, 1.0, 0.0)
                 told = resident.device.ask(resident, call).result(10).value
@@ -448,10 +487,10 @@ def test_jobs_that_throw_out_each_others_models_never_meet_a_closed_one(machine:
     # then each had its own model's answer while that was loaded, and nothing is in use or uncounted afterwards
     assert answered == [True] * 160
     told = models.tallies()
-    assert sum(tally.loads for tally in told) == len(machine.loads) > 4
-    assert sum(tally.loads - tally.evictions for tally in told) == len(machine.loaded)
-    # and where all four were in use at once, what passes the budget goes with the next load
-    use(models, machine, "e")
+    assert sum(tally.loads for tally in told) == len(machine.loads)
+    assert sum(tally.loads - tally.evictions for tally in told) == len(machine.loaded) <= 8
+    # and where more were in use at once than fit, what passes the budget goes with the next load
+    use(models, machine, "m")
     assert machine.own() <= 2 * WEIGHT
 
 

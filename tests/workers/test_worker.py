@@ -19,7 +19,7 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
 
     class Serving:
-        def __init__(self, *parts: object) -> None:
+        def __init__(self, *parts: object, **named: object) -> None:
             found.append(parts[-1].residency.devices["cpu"].memory.budget)
 
         def serve(self) -> None:

@@ -183,6 +183,18 @@ class ChatVlm(Checkpoint):
         tokens = rows * (len(ids) + self._settings.max_new_tokens)
         return Prepared(call, (bool(options), shapes), pixels=values // 3 * rows, prompt=prompt, tokens=tokens)
 
+    def answered(self, ask: Ask, answer: str) -> tuple[dict[str, torch.Tensor], int]:
+        """Return a call's tensors with an answer after the prompt, and its end, to learn from; and where those begin.
+
+        Raises ModelError as `prepare` does, ModelUnavailable where nothing ends this model's answers.
+        """
+        inputs = self.prepare(ask).payload.inputs
+        end, prompt = self._prompts.end(self._ends), inputs["input_ids"][0].tolist()
+        if end is None:
+            raise ModelUnavailable(f"model {self.spec.name!r}: its configuration names no token that ends an answer")
+        (tokens,) = self._prompts.continued(prompt, [answer])
+        return self._prompts.followed(inputs, (*tokens, end)), len(prompt)
+
     def answers(self, batch: Sequence[Prepared]) -> list[Any]:
         """Return an Answer, a text, or Groundings for each call, with what its caller should know besides."""
         calls: list[_Call] = [prepared.payload for prepared in batch]

@@ -89,11 +89,11 @@ class DualEncoder(Checkpoint):
     ) -> None:
         super().__init__(spec, at, network)
         self._images, self._tokenizer = images, tokenizer
-        self._templates, self._temperature = told.templates, told.temperature
+        self.templates, self._temperature = told.templates, told.temperature
         self._texts: OrderedDict[str, _Text] = OrderedDict()
-        # SigLIP learned a bias and judges each text by itself.
-        self._alone = hasattr(network, "logit_bias")
-        self.scores = ScoreKind.SIGMOID if self._alone else ScoreKind.SOFTMAX
+        self.alone = hasattr(network, "logit_bias")
+        """SigLIP learned a bias and judges each text by itself."""
+        self.scores = ScoreKind.SIGMOID if self.alone else ScoreKind.SOFTMAX
 
     def prepare(self, ask: Ask) -> Prepared:
         """Preprocess one picture. Raises ModelError on another capability, or other than one picture."""
@@ -104,12 +104,12 @@ class DualEncoder(Checkpoint):
         labels = tuple(ask.arguments.get("labels", ())) if ask.capability == Capability.CLASSIFY else None
         if labels and not all(label.strip() for label in labels):
             raise ModelError(f"a label needs a word: {labels}")
-        if labels and len(labels) * len(self._templates) > MOST_TEXTS:
-            most = MOST_TEXTS // len(self._templates)
-            raise ModelError(f"there are {len(labels)} labels, more than {most} in {len(self._templates)} templates")
+        if labels and len(labels) * len(self.templates) > MOST_TEXTS:
+            most = MOST_TEXTS // len(self.templates)
+            raise ModelError(f"there are {len(labels)} labels, more than {most} in {len(self.templates)} templates")
         group = tuple((name, tuple(tensor.shape[1:])) for name, tensor in sorted(inputs.items()))
         weight = int(inputs["pixel_values"].numel()) // 3
-        prompt = None if labels is None else " | ".join(self._templates)
+        prompt = None if labels is None else " | ".join(self.templates)
         return Prepared(_Call(inputs, labels), group=group, pixels=max(weight, 1), prompt=prompt)
 
     def answers(self, batch: Sequence[Prepared]) -> list[tuple[Label, ...] | tuple[float, ...] | Told]:
@@ -129,22 +129,26 @@ class DualEncoder(Checkpoint):
             for feature, call, prepared in zip(features, calls, batch, strict=True)
         ]
 
+    def forget(self) -> None:
+        """Drop the kept features of texts: the network has learned since."""
+        self._texts.clear()
+
     def close(self) -> None:
         """Release the network and the kept features."""
-        self._texts.clear()
+        self.forget()
         super().close()
 
     def _compared(
         self, feature: torch.Tensor, labels: Sequence[str], stopped: threading.Event
     ) -> tuple[Label, ...] | Told:
         """Return the labels by their scores; none where nobody wants them any more."""
-        texts = [[template.replace("{}", label) for template in self._templates] for label in labels]
+        texts = [[template.replace("{}", label) for template in self.templates] for label in labels]
         self._encode([text for of_one in texts for text in of_one], stopped)
         if not labels or stopped.is_set():
             return ()
         directions, cut = self._directions(texts)
-        logits = (directions @ feature * self._scale() + self._bias()) / self._temperature
-        scores = torch.sigmoid(logits) if self._alone else torch.softmax(logits, dim=0)
+        logits = (directions @ feature * self.scale() + self.bias()) / self._temperature
+        scores = torch.sigmoid(logits) if self.alone else torch.softmax(logits, dim=0)
         told = [Label(name=name, score=score) for name, score in zip(labels, scores.tolist(), strict=True)]
         answer = tuple(sorted(told, key=lambda label: -label.score))
         return Told(answer, {"cut_labels": cut}) if cut else answer
@@ -168,7 +172,7 @@ class DualEncoder(Checkpoint):
         Texts of equal token counts are encoded together: none is padded for another's sake, so that its features do
         not depend on its company.
         """
-        missing = {text: self._tokens(text) for text in texts if text not in self._texts}
+        missing = {text: self.tokens([text]) for text in texts if text not in self._texts}
         alike: dict[int, list[str]] = {}
         for text, tokens in missing.items():
             alike.setdefault(tokens["input_ids"].shape[1], []).append(text)
@@ -185,30 +189,33 @@ class DualEncoder(Checkpoint):
                 # A copy: a view would keep the features of its whole chunk.
                 self._texts[text] = _Text(feature.clone(), whole > missing[text]["input_ids"].shape[1])
 
-    def _tokens(self, text: str) -> dict[str, torch.Tensor]:
-        """Tokenise a text as the network saw texts in training; what is longer than its positions is cut."""
+    def tokens(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Tokenise texts as the network saw texts in training; what is longer than its positions is cut.
+
+        Several are padded to the longest of them.
+        """
         words = self.network.config.text_config
         # AltCLIP's XLM-RoBERTa counts positions from behind the padding's number.
         before = words.pad_token_id + 1 if words.model_type == "altclip_text_model" else 0
-        longest = int(words.max_position_embeddings) - before
-        if not self._alone:
-            return dict(self._tokenizer(text, truncation=True, max_length=longest, return_tensors="pt"))
+        told = {"truncation": True, "max_length": int(words.max_position_embeddings) - before, "return_tensors": "pt"}
+        if not self.alone:
+            return dict(self._tokenizer(list(texts), padding=len(texts) > 1, padding_side="right", **told))
         # SigLIP learned from lower-case texts that were padded on the right and looked at with the padding: it reads
         # its answer from the last place, and no mask goes with them. The tokenizers' classes do not all heed this.
         if self._tokenizer.init_kwargs.get("do_lower_case"):
-            text = text.lower()
-        told = self._tokenizer(
-            text, padding="max_length", padding_side="right", truncation=True, max_length=longest, return_tensors="pt"
-        )
-        return {"input_ids": told["input_ids"]}
+            texts = [text.lower() for text in texts]
+        padded = self._tokenizer(list(texts), padding="max_length", padding_side="right", **told)
+        return {"input_ids": padded["input_ids"]}
 
-    def _scale(self) -> torch.Tensor:
+    def scale(self) -> torch.Tensor:
+        """Return what cosines are multiplied by, the inverse of the temperature that the network learned."""
         if hasattr(self.network, "logit_scale"):
             return self.network.logit_scale.exp().float()  # type: ignore[no-any-return]
         return 1 / self.network.temperature.float()  # type: ignore[no-any-return]  # ALIGN's
 
-    def _bias(self) -> float:
-        return float(self.network.logit_bias) if self._alone else 0.0
+    def bias(self) -> torch.Tensor | float:
+        """Return what is added to scaled cosines."""
+        return self.network.logit_bias.float() if self.alone else 0.0
 
     def _cropped(self, pixels: Pixels) -> Pixels:
         """Cut the ends off a very long picture where the processor would keep no more than its middle anyway.

@@ -9,8 +9,7 @@ its loss, non-maximum suppression and restricted checkpoint loading. Letterboxin
 
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,20 +47,29 @@ from ultralytics.nn.tasks import (  # noqa: E402
 )
 from ultralytics.utils import SETTINGS  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
-from ultralytics.utils.torch_utils import ModelEMA, intersect_dicts  # noqa: E402
+from ultralytics.utils.torch_utils import intersect_dicts  # noqa: E402
 
 from domain.errors import InvalidRequest, ModelError, ModelUnavailable  # noqa: E402
 from domain.vision import Capability, Detection, Grounding, Segment  # noqa: E402
 from workers.imaging.letterbox import Fit, letterbox  # noqa: E402
-from workers.modelling.checkpoint import Checkpoint, Place, finite, min_score, one_picture, place, verify  # noqa: E402
+from workers.modelling.checkpoint import (  # noqa: E402
+    Checkpoint,
+    Place,
+    finite,
+    min_score,
+    one_picture,
+    place,
+    two_pictures,
+    verify,
+)
 from workers.modelling.options import Part, Tempered, Template, options  # noqa: E402
+from workers.modelling.pair_calls import PairCall  # noqa: E402
+from workers.modelling.pairs import Pairs, preprocessing  # noqa: E402
 from workers.modelling.phrases import Text, clip_phrases  # noqa: E402
 from workers.modelling.squares import detections  # noqa: E402
 from workers.modelling.temperature import tempered  # noqa: E402
 from workers.models.family import Ask, Pixels, Prepared, ScoreKind, Told  # noqa: E402
 from workers.registry import ModelSpec  # noqa: E402
-from workers.training.batches import Batch  # noqa: E402
-from workers.training.plan import Plan, Progress, optimizer, rate_at, tensors  # noqa: E402
 
 SETTINGS.update(sync=False)
 # ultralytics puts a function of its own there, for the whole process, that registers more formats at the first file
@@ -106,7 +114,7 @@ def load(spec: ModelSpec) -> "Yolo":
         raise ModelUnavailable(f"model {spec.name!r}: in bfloat16 its boxes would be off by pixels; take float16")
     verify(spec, spec.path)
     at, network = place(spec), _network(spec.path)
-    kind = OpenYolo if type(network) in OPEN else Yolo
+    kind = OpenYolo if type(network) in OPEN else PairYolo if _arguments(network).get("pairs") else Yolo
     return kind(spec, at, network, options(spec, kind.schema, CAN[type(network)]))
 
 
@@ -134,10 +142,15 @@ def _network(path: Path) -> Any:  # noqa: ANN401  (ultralytics has no types)
     return network
 
 
+def _arguments(network: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what a checkpoint says of how its network was trained."""
+    arguments = getattr(network, "args", {})
+    return arguments if isinstance(arguments, dict) else vars(arguments)
+
+
 def _trained_side(network: Any) -> int:  # noqa: ANN401
     """Return the side that a network was trained on; YOLO's usual one where the checkpoint does not say."""
-    arguments = getattr(network, "args", {})
-    return int((arguments if isinstance(arguments, dict) else vars(arguments)).get("imgsz", 640))
+    return int(_arguments(network).get("imgsz", 640))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,10 +205,15 @@ class Yolo(Checkpoint):
         calls: list[_Call] = [prepared.payload for prepared in batch]
         if not calls[0].names:
             return [() for _ in calls]
-        stacked = torch.from_numpy(np.stack([call.square for call in calls])).to(self.at.device)
+        found, prototypes = self._found(np.stack([call.square for call in calls]), calls)
+        return [self._answer(*each) for each in zip(calls, found, prototypes, strict=True)]
+
+    def _found(self, squares: Pixels, calls: Sequence[Any]) -> tuple[list[torch.Tensor], Sequence[torch.Tensor | None]]:
+        """Look at squares (n × S × S × 3) at once; return each one's rows, best first, and its masks' prototypes."""
+        stacked = torch.from_numpy(squares).to(self.at.device)
         images = stacked.permute(0, 3, 1, 2).to(self.at.dtype) / 255
         outputs = self._outputs(images, calls)
-        rows, prototypes = outputs if isinstance(outputs, tuple) else (outputs, [None] * len(calls))
+        rows, prototypes = outputs if isinstance(outputs, tuple) else (outputs, [None] * len(squares))
         finite(rows)
         found = non_max_suppression(
             rows.float(),
@@ -206,7 +224,7 @@ class Yolo(Checkpoint):
             end2end=bool(getattr(self.network, "end2end", False)),
             max_time_img=float("inf"),  # by default it leaves the rest of a slow batch without an answer
         )
-        return [self._answer(*each) for each in zip(calls, found, prototypes, strict=True)]
+        return found, prototypes
 
     def _call(self, ask: Ask, square: Pixels, fit: Fit, least: float) -> _Call:
         return _Call(square, fit, least, self.classes)
@@ -216,11 +234,54 @@ class Yolo(Checkpoint):
         return self.network(images)[0]
 
     def _answer(self, call: _Call, rows: torch.Tensor, prototypes: torch.Tensor | None) -> Any:  # noqa: ANN401
-        found = detections(rows, prototypes, call.fit, call.names, call.min_score)
+        return self._tempered(detections(rows, prototypes, call.fit, call.names, call.min_score))
+
+    def _tempered(self, found: tuple[Detection, ...]) -> tuple[Detection, ...]:
         if self._temperature == 1:
             return found
         return tuple(one.model_copy(update={"score": tempered(one.score, self._temperature)}) for one in found)
 
+
+class PairYolo(Yolo):
+    """A network that was trained on windows of pairs, and is shown a picture with its registered reference as such.
+
+    All windows of all calls are one batch for the network, in pieces; see `workers/modelling/pairs.py`.
+    """
+
+    def __init__(self, spec: ModelSpec, at: Place, network: Any, told: Any) -> None:  # noqa: ANN401
+        if type(network) is not DetectionModel:
+            raise ModelUnavailable(
+                f"model {spec.name!r}: of pairs only boxes are learnt, not by {type(network).__name__}"
+            )
+        how = _arguments(network)["pairs"]
+        super().__init__(spec, at, network, told)
+        self._how = Pairs.model_validate(how)
+        self.preprocessing = preprocessing(self._how, self._side)
+
+    def prepare(self, ask: Ask) -> Prepared:
+        """Cut out the windows. Raises ModelError on anything but a picture with a reference of its size."""
+        if ask.capability not in self.spec.capabilities:
+            raise ModelError(f"this model can {', '.join(self.spec.capabilities)}; it cannot {ask.capability}")
+        least = tempered(min_score(ask), 1 / self._temperature)
+        call = PairCall.of(two_pictures(ask), self._how, self._side, least, self.classes)
+        return Prepared(call, group=("pairs", self._side), pixels=call.pixels)
+
+    def answers(self, batch: Sequence[Prepared]) -> list[Any]:
+        """Look at all windows, and return what each pair shows, best first, with how many windows were looked at."""
+        calls: list[PairCall] = [prepared.payload for prepared in batch]
+        squares = np.concatenate([call.squares for call in calls])
+        rows = [row for at in range(0, len(squares), PIECE) for row in self._found(squares[at : at + PIECE], calls)[0]]
+        answers, at = [], 0
+        for call in calls:
+            mine = rows[at : at + len(call.places)]
+            found = self._tempered(call.told(mine, self._overlap, self._most))
+            answers.append(Told(found, {"compared_with": "reference", "windows": len(mine)}))
+            at += len(mine)
+        return answers
+
+
+PIECE = 64
+"""So many windows at once go through a network of pairs."""
 
 ENCODER = (
     "name a CLIP in safetensors as the option `text_encoder`, a table with `source` and `revision`: YOLO-World was "
@@ -311,71 +372,43 @@ def _looked_for(ask: Ask) -> tuple[str, ...]:
     return (prompt.phrase,)
 
 
-SAVE_EVERY_S = 300.0
-"""How often the weights so far are saved."""
+PLAIN = "yolo11n.yaml"
+"""What is built where nothing else is asked for."""
 
 
-def train(
-    stream: Iterator[Batch],
-    classes: tuple[str, ...],
-    plan: Plan,
-    out: Path,
-    report: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
-    """Train until the plan's minutes are over, and save the averaged weights in half precision.
+def learnable(architecture: str | None, start: Path | None, classes: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """Return a network of these classes that is ready to be trained; called with a batch, it returns its loss.
 
-    AdamW, one cosine cycle over wall time, exponential moving average of the weights. Returns where it ended. Raises
-    InvalidRequest on a side that is no multiple of 32 or an architecture that does not exist.
+    `architecture` is a description that ultralytics ships (yolo11n.yaml), or None for that of `start`. What of `start`
+    fits is taken from it (not the last layers of other classes), all else begins at random. Raises InvalidRequest
+    where there is no such architecture, ModelUnavailable where `start` is no checkpoint.
     """
-    if plan.side % 32:
-        raise InvalidRequest(f"the side must be a multiple of 32, not {plan.side}")
-    torch.manual_seed(plan.seed)
-    torch.set_num_threads(plan.threads)
-    model = _fresh(plan, classes)
-    steps = optimizer(model, plan)
-    average = ModelEMA(model, decay=0.998, tau=300)
-    started, pictures = time.monotonic(), 0
-    saved = started
-    while True:
-        share = (time.monotonic() - started) / (60 * plan.minutes)
-        for group in steps.param_groups:
-            group["lr"] = plan.rate * rate_at(share)
-        batch = next(stream)
-        loss, losses = model(tensors(batch))
-        steps.zero_grad(set_to_none=True)
-        (loss.sum() / len(batch.images)).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=10.0)
-        steps.step()
-        average.update(model)
-        pictures += len(batch.images)
-        progress = Progress(share, pictures, {name: float(value) for name, value in losses.items()})
-        report(progress)
-        if share >= 1 or time.monotonic() - saved > SAVE_EVERY_S:
-            save(average.ema, classes, plan.side, out)
-            saved = time.monotonic()
-        if share >= 1:
-            return progress
-
-
-def _fresh(plan: Plan, classes: tuple[str, ...]) -> Any:  # noqa: ANN401  (ultralytics has no types)
-    kind = SegmentationModel if "-seg" in plan.architecture else DetectionModel
+    earlier = None if start is None else _network(start).float()
+    described = architecture or (earlier.yaml if earlier is not None else PLAIN)
+    segments = isinstance(earlier, SegmentationModel) if architecture is None else "-seg" in architecture
     try:
-        model = kind(plan.architecture, nc=len(classes), verbose=False)
+        network = (SegmentationModel if segments else DetectionModel)(described, nc=len(classes), verbose=False)
     except FileNotFoundError as error:
-        known = "try yolo11n-seg.yaml"
-        raise InvalidRequest(f"ultralytics ships no architecture {plan.architecture!r}; {known}") from error
-    if plan.start is not None:
-        earlier = _network(plan.start).float().state_dict()
-        model.load_state_dict(intersect_dicts(earlier, model.state_dict()), strict=False)
-    model.args = get_cfg()
-    model.names = dict(enumerate(classes))
-    return model.to(memory_format=torch.channels_last).train()
+        raise InvalidRequest(f"ultralytics ships no architecture {architecture!r}; try {PLAIN}") from error
+    if earlier is not None:
+        network.load_state_dict(intersect_dicts(earlier.state_dict(), network.state_dict()), strict=False)
+    network.args = get_cfg()
+    network.names = dict(enumerate(classes))
+    return network.to(memory_format=torch.channels_last).train()
 
 
-def save(model: Any, classes: tuple[str, ...], side: int, out: Path) -> None:  # noqa: ANN401
-    """Save a checkpoint in half precision with what loading needs and nothing of this machine."""
+def draws_masks(network: Any) -> bool:  # noqa: ANN401
+    """Say whether a network tells masks, and not boxes alone."""
+    return isinstance(network, SegmentationModel)
+
+
+def save(model: Any, classes: tuple[str, ...], side: int, out: Path, pairs: Pairs | None = None) -> None:  # noqa: ANN401
+    """Save a checkpoint in half precision with what loading needs and nothing of this machine.
+
+    `pairs` says how pairs are looked at, where the model was trained on such.
+    """
     kept = deepcopy(model).half().to(memory_format=torch.contiguous_format).eval()
     kept.criterion = None
     kept.names = dict(enumerate(classes))
-    kept.args = {"imgsz": side}
+    kept.args = {"imgsz": side} | ({} if pairs is None else {"pairs": pairs.model_dump()})
     torch.save({"model": kept, "train_args": kept.args}, out)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
+import workers.modelling.prompts  # noqa: F401  (with it SmolVLM's processor is built without num2words)
 from tests.workers.models.toys import byte_level
 
 SIDE = 32

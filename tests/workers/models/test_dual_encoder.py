@@ -121,7 +121,7 @@ class DualEncoderContract(ArchitectureContract):
 
         first, again = (model.run([model.prepare(ask)])[0] for _ in range(2))
 
-        assert sum(rows) == 4 * len(model._templates)  # type: ignore[attr-defined]
+        assert sum(rows) == 4 * len(model.templates)  # type: ignore[attr-defined]
         assert max(rows) >= 4
         assert self.same(first, again)
 
@@ -142,7 +142,7 @@ class DualEncoderContract(ArchitectureContract):
         assert rows == [1]
 
     def test_more_labels_than_a_call_may_compare_are_refused(self, model: Model) -> None:
-        most = MOST_TEXTS // len(model._templates)  # type: ignore[attr-defined]
+        most = MOST_TEXTS // len(model.templates)  # type: ignore[attr-defined]
         labels = tuple(f"label {number}" for number in range(most + 1))
 
         model.prepare(self._asked(coloured(9, 9, 0), labels[:-1]))

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from domain.vision import Capability
-from workers.modelling.checkpoint import digest
+from workers.hub import digest
 from workers.registry import ModelSpec
 
 TEXTS = (

@@ -11,6 +11,7 @@ from tests.workers.models.contract import coloured
 from tests.workers.models.grounding_toys import clip_tokenizer
 from tests.workers.models.text_toys import lively
 from tests.workers.models.toys import saved
+from workers.modelling.pairs import Pairs
 from workers.models import yolo
 
 SIDE = 64
@@ -40,6 +41,23 @@ def save_yoloe(file: Path) -> None:
     _save(yolo.YOLOESegModel, "yoloe-v8n-seg.yaml", "", file)
 
 
+def save_pairs(file: Path, how: Pairs) -> None:
+    """Save a detector that was trained on pairs, looked at like that."""
+    from ultralytics.nn.tasks import yaml_model_load
+
+    torch.manual_seed(0)
+    plan = {**yaml_model_load("yolo11n.yaml"), "scales": {"n": [0.33, 0.0625, 1024]}}
+    network = yolo.DetectionModel(plan, nc=len(CLASSES), verbose=False)
+    with torch.no_grad():
+        bins = network.model[-1].dfl.conv.weight.clone()
+        lively(network)
+        network.model[-1].dfl.conv.weight.copy_(bins)
+        for part in network.model[-1].cv3:
+            part[-1].bias.fill_(0.0)
+        _seen_pictures(network)
+    yolo.save(network.eval(), CLASSES, SIDE, file, how)
+
+
 def _awake(network: Any) -> Any:
     """Return a network of random weights whose boxes and scores depend on what it sees."""
     bins = network.model[-1].dfl.conv.weight.clone()  # these are no weights, but the distances that it tells apart
@@ -48,12 +66,17 @@ def _awake(network: Any) -> Any:
     for part in network.model[-1].cv4:  # as they begin, every score is near 0
         part.bias.fill_(0.0)
         part.logit_scale.fill_(-0.5)
+    _seen_pictures(network)
+    return network.eval()
+
+
+def _seen_pictures(network: Any) -> None:
+    """Let the network's normalisation get to know pictures."""
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.momentum = None  # an average of all that it has seen
     pictures = np.stack([coloured(SIDE, SIDE, seed) for seed in range(16)]).transpose(0, 3, 1, 2) / 255
     network.train()(torch.from_numpy(pictures).float())
-    return network.eval()
 
 
 def _save(kind: Any, architecture: str, slot: str, file: Path) -> None:
