@@ -6,12 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from domain.access import Principal
+from domain.applications import application
 from domain.jobs import JobState, Lane
 from domain.requests import Key
 from gateway.api.access import Reader, Submitter
 from gateway.api.examples import JOB, submission_body
 from gateway.api.problems import responses
-from gateway.api.resources import Served
+from gateway.api.resources import Resources, Served
 from gateway.api.submissions import accept, parse_key, parse_submission
 from gateway.overlays import overlay
 from storage import jobs
@@ -109,12 +111,14 @@ async def show(served: Served, who: Reader, job_id: UUID) -> JobView:
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=responses(401, 403, 404, 409, 422, 503))
 async def cancel(served: Served, who: Submitter, job_id: UUID) -> JobView:
     """End a waiting job, or ask a running one to stop: it is cancelled once `state` says so."""
+    await _may_hand_in(served, who, job_id)
     return await served.write(jobs.cancel, who.tenant, job_id)
 
 
 @router.post("/{job_id}/replay", summary="Start an ended job anew", responses=responses(401, 403, 404, 409, 422, 503))
 async def replay(served: Served, who: Submitter, job_id: UUID) -> JobView:
     """Queue a failed, dead, cancelled or expired job again, with fresh attempts."""
+    await _may_hand_in(served, who, job_id)
     return await served.write(jobs.replay, who.tenant, job_id)
 
 
@@ -136,3 +140,12 @@ async def overlay_png(
     """Return one of the job's images with the result drawn over it. It is drawn once and kept."""
     png = await overlay(served, who.tenant, job_id, image)
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
+
+
+async def _may_hand_in(served: Resources, who: Principal, job_id: UUID) -> None:
+    """Refuse a key that could not have handed in this job.
+
+    Raises NotFound for a job that the tenant does not have, and Forbidden.
+    """
+    job = await served.read(jobs.get, who.tenant, job_id)
+    who.require(application(job.application).scope)

@@ -26,6 +26,19 @@ def test_a_key_that_may_only_submit_cannot_train(gateway: TestClient, key_for: C
     assert accepted.status_code == 202, accepted.text
 
 
+def test_a_key_that_may_only_submit_can_neither_stop_a_training_nor_start_it_anew(
+    gateway: TestClient, key_for: Callable[..., dict[str, str]]
+) -> None:
+    submitter, admin = key_for("acme", Scope.SUBMIT), key_for("acme", Scope.ADMIN)
+    job = "/v1/jobs/" + gateway.post("/v1/jobs", json=TRAINING, headers=admin).json()["id"]
+
+    assert gateway.post(f"{job}/cancel", headers=submitter).status_code == 403
+    assert gateway.post(f"{job}/cancel", headers=admin).json()["state"] == "cancelled"
+    assert gateway.post(f"{job}/replay", headers=submitter).status_code == 403
+    assert gateway.post(f"{job}/replay", headers=admin).json()["state"] == "queued"
+    assert gateway.post(f"{job}/cancel", headers=key_for("other", Scope.SUBMIT)).status_code == 404
+
+
 @pytest.mark.parametrize("dataset", ["../boards", "/srv/boards", "a/b"])
 def test_a_path_is_refused_when_the_job_is_handed_in(
     dataset: str, gateway: TestClient, key_for: Callable[..., dict[str, str]]

@@ -1,6 +1,7 @@
 """A candidate in the shadow: real jobs, committed to a real database, beside candidates that do their worst."""
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -45,6 +46,15 @@ from workers.shadowing import Shadowing
 
 BOUND_S = 10.0
 SHADOWED = {"model_shadows", "shadow_answers", "shadow_losses"}
+
+
+def left_behind() -> None:
+    """Wait until no candidate's thread is left: one that had hung would close its model in the next test."""
+    eventually(
+        lambda: not any(thread.name.startswith("candidate-") for thread in threading.enumerate()),
+        BOUND_S,
+        "the end of every candidate's thread",
+    )
 
 
 class NoMemory:
@@ -121,6 +131,7 @@ def worker(engine: Engine, settings: Settings) -> Iterator[Worker]:
     versioned.released.set()
     write(engine, lambda connection: connection.execute(metadata.tables["model_shadows"].delete()))
     shadowing.look()
+    left_behind()
     device.close()
 
 
@@ -331,6 +342,7 @@ def lone() -> Iterator[Callable[..., Lone]]:
     versioned.released.set()
     for one in made:
         one.candidate.end()
+    left_behind()
 
 
 def test_while_jobs_run_nothing_is_asked_and_what_does_not_fit_is_dropped_and_counted(

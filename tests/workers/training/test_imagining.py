@@ -109,13 +109,14 @@ def test_the_same_command_gives_the_same_bytes(good: Path, profile: Path, tmp_pa
 @pytest.mark.model
 @pytest.mark.timeout(300)
 def test_a_detector_is_trained_on_imagined_defects(good: Path, profile: Path, tmp_path: Path) -> None:
-    assert drawn(good, tmp_path / "set", profile, "--count", 4).exit_code == 0
+    assert drawn(good, tmp_path / "set", profile, "--count", 9).exit_code == 0
     batch = next(batches(read(tmp_path / "set"), side=64, size=4, seed=0))
     assert len(batch.labels) >= 3
-    options = ["--name", "line", "--minutes", "0.1", "--side", "64", "--batch", "4", "--out", str(tmp_path / "line.pt")]
-    trained = runner.invoke(app, ["yolo", str(tmp_path / "set"), *options])
+    options = ["--minutes", "0.02", "--side", "64", "--batch", "4", "--json", "--data", str(tmp_path / "data")]
+    trained = runner.invoke(app, ["yolo", str(tmp_path / "set"), "--name", "line", *options])
     assert trained.exit_code == 0, trained.stderr
-    assert (tmp_path / "line.pt").is_file()
+    (weights,) = Path(json.loads(trained.stdout)["folder"]).glob("*.pt")
+    assert weights.stat().st_size > 1_000_000
 
 
 @pytest.mark.model
