@@ -53,6 +53,22 @@ def pack_translator(
     _done(out, seed, {"pairs": _facts(fitted, "pairs")}, as_json)
 
 
+@app.command("vlm")
+def pack_vlm(
+    out: Annotated[Path, typer.Option(help="The folder to write the checkpoint into.")] = Path("runs/vlm"),
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to train, on the wall.")] = 120.0,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Cores to learn on; another one draws.")] = 2,
+    run: Annotated[Path | None, typer.Option(help="Where to keep what it goes on from; OUT.run if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the VLM: it answers, captions, finds, and drafts. The same command goes on after a crash."""
+    from workers.training.pack.vlm import train
+
+    fitted = train(out, run or out.with_name(f"{out.name}.run"), minutes, seed, threads, _said)
+    _done(out, seed, {stage: _facts(each, "pictures") for stage, each in fitted.items()}, as_json)
+
+
 def _done(out: Path, seed: int, stages: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"path": str(out), "seed": seed, "stages": stages}, indent=2))

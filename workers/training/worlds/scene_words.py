@@ -113,3 +113,18 @@ def phrases(scene: Scene) -> Sequence[Phrase]:
         by_kind.setdefault(called(thing.kind), []).append(thing.box)
         by_name.setdefault(thing.name, []).append(thing.box)
     return [Phrase(text, tuple(boxes)) for text, boxes in (by_kind | by_name).items()]
+
+
+def described(scene: Scene) -> str:
+    """Say all that is on a scene, what is alike counted, in the order from the left: `There are a cat and two cups.`"""
+    ordered = sorted(scene.things, key=lambda thing: thing.box.x0)
+    counted = Counter(thing.pair for thing in ordered)
+    named = [
+        with_article(f"{colour} {kind}".strip())
+        if count == 1
+        else f"{NUMBERS[count]} {f'{colour} {called(kind, count)}'.strip()}"
+        for (colour, kind), count in counted.items()
+    ]
+    verb = "is" if len(scene.things) == 1 else "are"
+    *first, last = named
+    return f"There {verb} {', '.join(first)} and {last}." if first else f"There {verb} {last}."

@@ -1,0 +1,49 @@
+"""The recipe of the embedded VLM: a small Idefics3 that learns from drawn scenes and phantoms, within given minutes.
+
+The eye first: from answers alone a network of this size learns next to nothing in the same time. Then all of it learns
+to answer, the eye more slowly.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from workers.training.loop import Fitted, Learner, Progress, fit
+from workers.training.pack.vlm_learning import AnswerLearner, EyeLearner
+from workers.training.pack.vlm_network import Seeing, save
+from workers.training.pack.vlm_words import tokenizer
+from workers.training.plan import Schedule
+
+EYE_SHARE = 0.3
+"""The share of the minutes that the eye learns alone."""
+EYE_RATE = 0.3
+"""At which share of the rate the eye goes on learning with the answers."""
+RATE = 1e-3
+DECAY = 0.02
+
+Report = Callable[[str, Progress], None]
+
+
+def train(out: Path, run: Path, minutes: float, seed: int, threads: int, report: Report) -> dict[str, Fitted]:
+    """Train the VLM and write it into `out`; return how each stage went.
+
+    `run` keeps the checkpoints: the same call goes on where one before it ended. `report` is told the stage.
+    """
+    torch.manual_seed(seed)
+    words = tokenizer()
+    seeing = Seeing(words)
+    stages: dict[str, tuple[Learner, float]] = {
+        "eye": (EyeLearner(seeing, seed), EYE_SHARE * minutes),
+        "answers": (AnswerLearner(seeing, words, seed, EYE_RATE), (1 - EYE_SHARE) * minutes),
+    }
+    fitted = {}
+    for stage, (learner, its) in stages.items():
+        schedule = Schedule(minutes=its, rate=RATE, decay=DECAY, seed=seed, rounds=8, patience=8, threads=threads)
+
+        def told(progress: Progress, stage: str = stage) -> None:
+            report(stage, progress)
+
+        fitted[stage] = fit(learner, schedule, run / stage, told)
+    save(seeing, words, out)
+    return fitted
