@@ -172,7 +172,7 @@ def _of_lines(source: Path) -> Asked:
             f"{source}: {open_ones[0].question!r} has no options; a free answer has no scores to calibrate: give some"
         )
     if not questions + texts + labels:
-        raise InvalidRequest(f"{source}: drafts and translations have no scores to calibrate")
+        raise InvalidRequest(f"{source}: drafts, translations and places of phrases have no scores to calibrate here")
     return Questions(source, questions) if questions else Texts(source, texts) if texts else Labels(source, labels)
 
 

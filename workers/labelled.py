@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from domain.errors import InvalidRequest
+from domain.geometry import Box
 
 FEWEST = 20
 """Fewer labelled pictures than this say nothing: a half is held out, and ten are the fewest to fit to."""
@@ -89,6 +90,25 @@ class LabelledDraft(LabelledImage):
     """none where the picture is normal"""
 
 
+class LabelledPhrase(LabelledImage):
+    """A line of a set for `ground`: words for something, and the box of each that they mean, in pixels."""
+
+    phrase: str = Field(min_length=1)
+    boxes: tuple[Box, ...]
+    """none where there is no such thing"""
+
+    @field_validator("boxes", mode="before")
+    @classmethod
+    def _from_corners(cls, told: object) -> object:
+        return [_box(one) for one in told] if isinstance(told, list) else told
+
+
+def _box(corners: object) -> Box:
+    if not isinstance(corners, list) or len(corners) != 4:
+        raise ValueError(f"a box is [x0, y0, x1, y1] in pixels, not {corners}")
+    return Box.model_validate(dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)))
+
+
 class LabelledTranslation(LabelledLine):
     """A line of a set for `translate`: a text and its translation, between two languages (ISO 639-1)."""
 
@@ -100,6 +120,7 @@ class LabelledTranslation(LabelledLine):
 
 KINDS: tuple[tuple[str, type[LabelledLine]], ...] = (
     ("findings", LabelledDraft),
+    ("phrase", LabelledPhrase),
     ("question", LabelledQuestion),
     ("text", LabelledText),
     ("label", LabelledPicture),
@@ -121,8 +142,8 @@ def read_lines(file: Path) -> Sequence[LabelledLine]:
         line = _line(text, f"{file}, line {number}")
         if lines and type(lines[0]) is not type(line):
             raise InvalidRequest(
-                f"{file}, line {number}: a file has labels, questions, texts, drafts or translations; give each kind "
-                f"a file of its own"
+                f"{file}, line {number}: a file has labels, questions, phrases, texts, drafts or translations; give "
+                f"each kind a file of its own"
             )
         if isinstance(line, LabelledImage):
             line = line.model_copy(update={"image": file.parent / line.image})

@@ -20,7 +20,9 @@ SceneFolder = Annotated[Path, typer.Argument(help="The folder to write; it gets 
 Count = Annotated[int, typer.Argument(min=1, help="How many pictures.")]
 Seed = Annotated[int, typer.Option(min=0, help="The first picture's seed; the next has the next.")]
 Side = Annotated[int, typer.Option(min=64, max=1024, help="Side of the pictures in pixels.")]
-About = Annotated[Literal["labels", "questions", "captions"], typer.Option(help="What a line tells of a picture.")]
+About = Annotated[
+    Literal["labels", "questions", "phrases", "captions"], typer.Option(help="What a line tells of a picture.")
+]
 Things = Annotated[int | None, typer.Option(min=1, max=5, help="Things on a picture; labels: 1, else by chance.")]
 WorldName = Annotated[
     Literal["training", "held-out", "unseen", "all"],
@@ -122,7 +124,7 @@ def draw_scenes(
     size: Side = 112,
     as_json: AsJson = False,
 ) -> None:
-    """Draw scenes of things of a kind and a colour, and of symbols: with labels, questions, or captions."""
+    """Draw scenes of things of a kind and a colour, and of symbols: with labels, questions, phrases, or captions."""
     from workers.training.worlds.scene_sets import About, Order
     from workers.training.worlds.scenes import WORLDS
     from workers.training.worlds.symbols import SYMBOLS

@@ -12,7 +12,7 @@ from workers.judging import Look
 from workers.labelled import LabelledDraft, LabelledPicture
 from workers.models import family
 from workers.training.coco import Dataset
-from workers.training.evaluating import answers, drafts, labels, objects, reading, translation
+from workers.training.evaluating import answers, drafts, labels, objects, phrases, reading, translation
 from workers.training.evaluating.candidate import Candidate
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Advance, Judged
@@ -50,6 +50,8 @@ def judge(examinee: Examinee, paper: Paper, criteria: Criteria) -> Judged:
     match part.kind:
         case Kind.BOXES:
             return objects.judge(examinee, cast("Dataset", part), criteria)
+        case Kind.PHRASES:
+            return phrases.judge(examinee, cast("Lines", part), criteria.iou)
         case Kind.LABELS:
             return labels.judge(examinee, cast("Lines", part), _labels(cast("Lines", paper.whole)))
         case Kind.ANSWERS:

@@ -16,6 +16,8 @@ class Kind(StrEnum):
 
     BOXES = "boxes"
     """objects in pictures, as boxes and where they have them as masks"""
+    PHRASES = "phrases"
+    """where that is what a phrase means"""
     LABELS = "labels"
     """one label for each picture"""
     ANSWERS = "answers"

@@ -124,7 +124,9 @@ def where(phrase: str) -> str:
 def boxes(phrase: str, found: Sequence[Box], side: int = SIDE) -> str:
     """Write boxes as PaliGemma does (`boxes_in_text`), from the left to the right, in `BINS` steps."""
     corners = sorted((box.x0 / side, box.y0 / side, box.x1 / side, box.y1 / side) for box in found)
-    return " ; ".join(f"{location(y0)}{location(x0)}{location(y1)}{location(x1)} {phrase}" for x0, y0, x1, y1 in corners)
+    return " ; ".join(
+        f"{location(y0)}{location(x0)}{location(y1)}{location(x1)} {phrase}" for x0, y0, x1, y1 in corners
+    )
 
 
 def location(share: float) -> str:

@@ -67,14 +67,14 @@ class EyeLearner:
             weight[0] = GROUND_WEIGHT
             labels = torch.from_numpy(true).flatten()
             losses[name] = cross_entropy(found.flatten(0, 1).float(), labels, weight, ignore_index=UNSURE)
-        true = torch.from_numpy(shown.findings)
-        weights = torch.where(true == 1, FINDING_WEIGHT, torch.where(true == 0, 1.0, 0.0))
-        lost = binary_cross_entropy_with_logits(findings.float(), true.clamp(min=0), weights, reduction="sum")
+        there = torch.from_numpy(shown.findings)
+        weights = torch.where(there == 1, FINDING_WEIGHT, torch.where(there == 0, 1.0, 0.0))
+        lost = binary_cross_entropy_with_logits(findings.float(), there.clamp(min=0), weights, reduction="sum")
         losses["findings"] = lost / weights.sum().clamp(min=1)
         return losses
 
     def measure(self) -> Mapping[str, float]:
-        """Return the shares of the patches whose kind, and colour, is told, and the findings' F1; `patches`: the mean."""
+        """Return the shares of patches whose kind, and colour, is told, the findings' F1, and the mean as `patches`."""
         right: dict[str, list[torch.Tensor]] = defaultdict(list)
         counts = torch.zeros(3)
         for shown in self._validation:

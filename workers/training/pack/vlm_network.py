@@ -38,7 +38,7 @@ class Seeing(torch.nn.Module):
         self.findings = torch.nn.Linear(WIDTH, len(FINDINGS))
 
     def looked(self, pixels: torch.Tensor) -> Any:  # noqa: ANN401  (transformers has no types)
-        """Return what the eye makes of N×S×S×3 bytes: patches, N×P×W, as `last_hidden_state`, and the tokens' vectors."""
+        """Return what the eye makes of N×S×S×3 bytes: patches, N×P×W, as `last_hidden_state`, and the tokens."""
         values = (pixels.permute(0, 3, 1, 2).float() / 255 - HALF) / HALF
         return self.vlm.model.get_image_features(values[:, None])
 

@@ -1,7 +1,7 @@
 """The words of the embedded VLM: its tokens, and the processor that puts pictures and questions together."""
 
-from transformers import Idefics3ImageProcessor, Idefics3Processor, PreTrainedTokenizerFast
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import Idefics3ImageProcessor, Idefics3Processor, PreTrainedTokenizerFast
 
 from workers.training.pack.vlm_examples import ACROSS, LOCATIONS, SIDE, sayings
 

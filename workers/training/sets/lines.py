@@ -1,4 +1,4 @@
-"""A set of labelled lines: labels, questions, texts, drafts or translations."""
+"""A set of labelled lines: labels, questions, phrases, texts, drafts or translations."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from workers.labelled import (
     LabelledDraft,
     LabelledImage,
     LabelledLine,
+    LabelledPhrase,
     LabelledPicture,
     LabelledQuestion,
     LabelledText,
@@ -23,6 +24,7 @@ KINDS: Mapping[type[LabelledLine], Kind] = {
     LabelledQuestion: Kind.ANSWERS,
     LabelledText: Kind.READING,
     LabelledDraft: Kind.DRAFTS,
+    LabelledPhrase: Kind.PHRASES,
     LabelledTranslation: Kind.TRANSLATION,
 }
 

@@ -1,4 +1,4 @@
-"""Drawn scenes as labelled sets on disk: a JSONL file of labels, questions or captions, and its pictures beside it."""
+"""Drawn scenes as labelled sets on disk: a JSONL file of labels, questions, phrases or captions, and its pictures."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import numpy as np
 from domain.errors import InvalidRequest
 from workers.training.worlds.objects import Pair
 from workers.training.worlds.scene_questions import questions
-from workers.training.worlds.scene_words import caption
+from workers.training.worlds.scene_words import caption, phrases
 from workers.training.worlds.scenes import Scene, World, draw
 
 Advance = Callable[[], None]
@@ -28,6 +28,7 @@ class About(StrEnum):
 
     LABELS = "labels"
     QUESTIONS = "questions"
+    PHRASES = "phrases"
     CAPTIONS = "captions"
 
 
@@ -79,5 +80,7 @@ def _told(scene: Scene, order: Order, seed: int) -> Sequence[dict[str, Any]]:
         return [{"label": scene.things[0].name}]
     if order.about == About.CAPTIONS:
         return [{"text": caption(rng, scene).text}]
+    if order.about == About.PHRASES:
+        return [{"phrase": one.text, "boxes": [box.xyxy for box in one.boxes]} for one in phrases(scene)]
     asked = questions(rng, scene, order.world)
     return [{"question": q.question, "options": list(q.options), "answer": q.answer, "kind": q.kind} for q in asked]

@@ -116,7 +116,7 @@ def phrases(scene: Scene) -> Sequence[Phrase]:
 
 
 def described(scene: Scene) -> str:
-    """Say all that is on a scene, what is alike counted, in the order from the left: `There are a cat and two cups.`"""
+    """Say what is on a scene, from the left, what is alike counted, as in `There are a cat and two red cups`."""
     ordered = sorted(scene.things, key=lambda thing: thing.box.x0)
     counted = Counter(thing.pair for thing in ordered)
     named = [

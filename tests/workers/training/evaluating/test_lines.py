@@ -1,14 +1,15 @@
 """Figures say what they should of models whose answers to lines are known."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.errors import InvalidRequest, ModelError
-from domain.geometry import Polygon
-from domain.vision import Answer, Capability, Label, TextRegion, Translation
+from domain.geometry import Box, Polygon
+from domain.vision import Answer, Capability, Grounding, Label, TextRegion, Translation
 from tests.workers.training.evaluating.scripted import examinee, pictures
 from workers.models.family import Ask, ScoreKind
 from workers.training.evaluating.examinee import Examinee
@@ -68,6 +69,46 @@ def test_a_part_of_a_set_is_judged_among_the_labels_of_the_whole(tmp_path: Path)
 
     assert told.count == 1
     assert asked == [("cat", "dog")]
+
+
+def test_phrases_are_judged_by_the_boxes_that_they_mean(tmp_path: Path) -> None:
+    found = write(
+        tmp_path,
+        [
+            {"phrase": "a cup", "boxes": [[0, 0, 10, 10], [20, 20, 30, 30]]},
+            {"phrase": "a cup", "boxes": [[0, 0, 10, 10]]},
+            {"phrase": "a cup", "boxes": []},
+            {"phrase": "a cup", "boxes": []},
+        ],
+    )
+    said = [[(0, 0, 10, 9), (0, 0, 9, 10)], [(0, 0, 10, 4)], [], ModelError("it cannot")]
+
+    def answer(number: int, ask: Ask) -> object:
+        told = said[number]
+        if isinstance(told, ModelError):
+            return told
+        boxes = [Box(x0=x0, y0=y0, x1=x1, y1=y1) for x0, y0, x1, y1 in told]
+        return tuple(Grounding(phrase=ask.arguments["phrases"][0], score=0.5, box=box) for box in boxes)
+
+    told = judged(examinee(Capability.GROUND, answer=answer), found)
+
+    assert told.metrics["box_recall"] == pytest.approx(1 / 3)
+    assert told.metrics["box_precision"] == pytest.approx(1 / 3)
+    assert told.metrics["nothing_kept"] == 1.0
+    assert told.metrics["all_right"] == 0.5
+    assert told.metrics["failed"] == 0.25
+    assert told.settings == {"iou": 0.5, "boxes": 3, "phrases_of_nothing": 2}
+    assert [case.badness for case in told.cases] == [2, 2, 0, 0]
+    assert [mark.right for mark in told.cases[0].marked] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"), [([[1, 2, 3]], "a box is [x0, y0, x1, y1] in pixels"), ([[5, 0, 1, 9]], "x0 <= x1")]
+)
+def test_a_box_that_is_none_is_told_with_its_line(tmp_path: Path, boxes: object, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(words)) as told:
+        write(tmp_path, [{"phrase": "a cup", "boxes": boxes}])
+    assert "line 1" in told.value.message
 
 
 def test_questions_are_told_by_kind(tmp_path: Path) -> None:

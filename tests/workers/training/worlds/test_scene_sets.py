@@ -7,7 +7,7 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from workers.labelled import LabelledPicture, LabelledQuestion, LabelledText, read_lines
+from workers.labelled import LabelledPhrase, LabelledPicture, LabelledQuestion, LabelledText, read_lines
 from workers.training.draw_cli import app
 from workers.training.worlds.objects import UNSEEN
 from workers.training.worlds.scene_words import names
@@ -32,8 +32,10 @@ def test_unseen_scenes_are_drawn_with_their_labels_in_turn_and_the_same_again(tm
         assert line.image.read_bytes() == (tmp_path / "b" / "images" / line.image.name).read_bytes()
 
 
-@pytest.mark.parametrize(("about", "kind"), [("questions", LabelledQuestion), ("captions", LabelledText)])
-def test_questions_and_captions_are_grouped_by_their_picture(tmp_path, about, kind):
+@pytest.mark.parametrize(
+    ("about", "kind"), [("questions", LabelledQuestion), ("captions", LabelledText), ("phrases", LabelledPhrase)]
+)
+def test_questions_captions_and_phrases_are_grouped_by_their_picture(tmp_path, about, kind):
     done = run("scenes", tmp_path, 4, "--about", about, "--size", 96)
     assert done.exit_code == 0, done.output
     lines = read_lines(tmp_path / f"{about}.jsonl")
