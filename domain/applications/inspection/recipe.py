@@ -154,7 +154,7 @@ class ReferenceLimits(Value):
     """How well a golden reference must lie over a picture; see `domain.vision.Registration` for the measures."""
 
     min_correlation: float = Field(default=0.8, ge=0, le=1)
-    min_covered: float = Field(default=0.95, ge=0, le=1)
+    min_covered: float = Field(default=0.98, ge=0, le=1)
 
 
 class Recipe(Value):

@@ -107,6 +107,8 @@ class Expected(Value):
     """of the items, in any order"""
     texts: tuple[str, ...] | None = None
     """of the items, in any order"""
+    words: tuple[str, ...] = ()
+    """each stands somewhere in the items' texts, upper or lower case alike"""
 
 
 class Expectation(Value):
@@ -132,3 +134,7 @@ def _differences(result: VisionResult, expected: Expected) -> Iterator[str]:
         found = sorted(str(getattr(item, name)) for item in items)
         if wanted is not None and found != sorted(wanted):
             yield f"the {name}s of step {expected.step} are {found}, expected {sorted(wanted)}"
+    said = "\n".join(str(item.text) for item in items)
+    for words in expected.words:
+        if words.casefold() not in said.casefold():
+            yield f"step {expected.step} says {said!r}, expected {words!r} in it"

@@ -14,7 +14,7 @@ from domain.errors import InvalidRequest
 from domain.vision import Capability
 from storage.claims import ClaimedJob
 from storage.settings import Settings
-from workers.database import opened
+from workers.database import database
 from workers.device import Census, Device
 from workers.judging import Look
 from workers.registered import locating
@@ -69,18 +69,18 @@ def evaluate(deciding: Deciding, paper: Paper, iou: float, command: str, advance
 
 def _decisions(deciding: Deciding, found: Dataset, advance: Advance) -> list[Decision]:
     look = Look(deciding.settings.image_limits)
-    located = locating(opened(deciding.settings), deciding.settings.data)
     census = Census()
-    residency = Residency(partial(_device, census), located=located)
     decisions = []
-    try:
-        for image, there in truth(found):
-            result = _run(deciding, residency, look, _shown(deciding, found, image))
-            decisions.append(Decision(image, found.path(image), there, result))
-            advance()
-    finally:
-        for device in residency.devices.values():
-            device.close()
+    with database(deciding.settings) as engine:
+        residency = Residency(partial(_device, census), located=locating(engine, deciding.settings.data))
+        try:
+            for image, there in truth(found):
+                result = _run(deciding, residency, look, _shown(deciding, found, image))
+                decisions.append(Decision(image, found.path(image), there, result))
+                advance()
+        finally:
+            for device in residency.devices.values():
+                device.close()
     return decisions
 
 

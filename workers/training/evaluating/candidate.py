@@ -12,7 +12,7 @@ from storage import promotions, revisions
 from storage.revisions import Facts, Revision
 from storage.session import read
 from storage.settings import Settings
-from workers.database import opened
+from workers.database import database
 from workers.hub import RECORD, digest
 from workers.registered import checkpoint, row_of
 from workers.registry import ModelSpec, load_profile
@@ -70,13 +70,13 @@ def _unchanged(row: ModelSpec, wanted: str) -> ModelSpec:
 
 
 def _revision(settings: Settings, name: str, wanted: str, known: list[str]) -> Revision:
-    engine = opened(settings)
-    if wanted:
-        return read(engine, promotions.named, name, wanted)
-    promoted = read(engine, promotions.current, [name]).get(name)
-    if promoted is not None:
-        return read(engine, revisions.exactly, name, promoted)
-    found = read(engine, revisions.listing, name)
+    with database(settings) as engine:
+        if wanted:
+            return read(engine, promotions.named, name, wanted)
+        promoted = read(engine, promotions.current, [name]).get(name)
+        if promoted is not None:
+            return read(engine, revisions.exactly, name, promoted)
+        found = read(engine, revisions.listing, name)
     if not found:
         raise NotFound(f"{name!r} is no file of weights, no model of the profile ({', '.join(known)}), and no training")
     return found[0]

@@ -7,7 +7,7 @@ from domain.images import ImageLimits
 from storage import revisions
 from storage.session import write
 from storage.settings import Settings
-from workers.database import opened
+from workers.database import database
 from workers.judging import Look
 from workers.labelled import LabelledDraft, LabelledPicture
 from workers.models import family
@@ -85,4 +85,5 @@ def keep(evaluation: Evaluation, candidate: Candidate, settings: Settings) -> No
         metrics={name: value for name, value in evaluation.metrics.items() if value is not None},
         report=evaluation.model_dump(mode="json"),
     )
-    write(opened(settings), revisions.attach, candidate.registered, measured)
+    with database(settings) as engine:
+        write(engine, revisions.attach, candidate.registered, measured)

@@ -17,14 +17,25 @@ import numpy as np
 from domain.applications.application import Case, Memory
 from domain.applications.inspection.contract import APPLICATION
 from domain.applications.inspection.result import Defect, InspectionResult
-from domain.vision import Detection, Picture, Quality, Vision
+from domain.vision import Detection, Picture, Quality, Registration, Vision
 from workers.imaging.masks import encode
 from workers.imaging.quality import quality
+from workers.imaging.registration import register
+from workers.models.family import Pixels
+from workers.training.worlds import circuits
 from workers.training.worlds.surfaces import CLASSES, HELD_OUT_TEXTURES, TRAINING_TEXTURES, Surface, draw
 
 SIDE = 384
 """Width and height of a sample in pixels."""
 JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picture (H × W × 3), and all that is wrong in it, without a doubt."""
+
+    pixels: Pixels
+    found: tuple[Detection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,10 +48,34 @@ class View:
     textures: Sequence[str] = (*TRAINING_TEXTURES, *HELD_OUT_TEXTURES)
     light: float = 1.0
 
-    def surface(self) -> Surface:
+    def shown(self) -> Shown:
         """Draw it."""
         drawn = draw(self.seed, size=(SIDE, SIDE), textures=self.textures, defects=self.defects, classes=self.classes)
-        return Surface((drawn.pixels * self.light).astype(np.uint8), drawn.defects, drawn.texture)
+        return of_surface(Surface((drawn.pixels * self.light).astype(np.uint8), drawn.defects, drawn.texture))
+
+
+def of_surface(surface: Surface) -> Shown:
+    """Return a surface with what was drawn into it."""
+    masks = [(defect.label, encode(defect.mask)) for defect in surface.defects]
+    return Shown(
+        surface.pixels, tuple(Detection(label=label, score=1.0, box=mask.box, mask=mask) for label, mask in masks)
+    )
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """One picture of a circuit board; `golden` is the other shot, of how it should be."""
+
+    seed: int
+    flaws: int
+    golden: bool = False
+
+    def shown(self) -> Shown:
+        """Draw it."""
+        pair = circuits.draw(self.seed, flaws=self.flaws)
+        if self.golden:
+            return Shown(pair.reference)
+        return Shown(pair.picture, tuple(Detection(label=flaw.label, score=1.0, box=flaw.box) for flaw in pair.flaws))
 
 
 @dataclass(frozen=True)
@@ -48,7 +83,7 @@ class Plan:
     """A sample to be drawn."""
 
     name: str
-    views: tuple[View, ...]
+    views: tuple[View | BoardView, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,6 +100,17 @@ SEALING_FACE = {
         {"name": "blemishes", "max_count": 3, "outcome": "REWORK"},
     ],
 }
+
+BOARD = {
+    "name": "board",
+    "version": "1",
+    "classes": list(circuits.CLASSES),
+    "rules": [
+        {"name": "broken", "classes": ["open", "short"], "outcome": "REJECT"},
+        {"name": "blemished", "outcome": "REWORK"},
+    ],
+}
+COMPARED = {"model": "boards", "reference": 1, "recipe": BOARD}
 
 PLANS = (
     Plan("clean", (View(5_000_020, defects=0),)),
@@ -86,6 +132,9 @@ PLANS = (
         {"part": "bracket", "serial": "000231", "calibration": {"mm_per_px_x": 0.08, "mm_per_px_y": 0.1}},
     ),
     Plan("no-light", (View(5_008_000, defects=0, light=0.02),), {"station": "line-2"}),
+    Plan("board", (BoardView(5_010_268, 0), BoardView(5_010_268, 0, golden=True)), COMPARED),
+    Plan("broken-board", (BoardView(5_010_013, 3), BoardView(5_010_013, 3, golden=True)), COMPARED),
+    Plan("another-board", (BoardView(5_010_085, 0), BoardView(5_010_268, 0, golden=True)), COMPARED),
 )
 
 
@@ -93,11 +142,12 @@ PLANS = (
 class Truth:
     """A Vision that sees exactly what was drawn."""
 
-    surfaces: Mapping[str, Surface]
+    shown: Mapping[str, Shown]
+    known: Sequence[str] = CLASSES
 
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:
         """Return the classes that are drawn."""
-        return CLASSES
+        return tuple(self.known)
 
     def detect(
         self,
@@ -108,21 +158,24 @@ class Truth:
         min_score: float = 0.25,
     ) -> tuple[Detection, ...]:
         """Return what was drawn, without a doubt."""
-        masks = [(defect.label, encode(defect.mask)) for defect in self.surfaces[picture.name].defects]
-        return tuple(Detection(label=label, score=1.0, box=mask.box, mask=mask) for label, mask in masks)
+        return self.shown[picture.name].found
+
+    def align(self, picture: Picture, reference: Picture) -> tuple[Picture, Registration]:
+        """Lay a golden reference over a picture."""
+        fit = register(self.shown[picture.name].pixels, self.shown[reference.name].pixels)
+        return reference, fit.registration
 
     def quality(self, picture: Picture) -> Quality:
         """Measure the picture."""
-        return quality(self.surfaces[picture.name].pixels)
+        return quality(self.shown[picture.name].pixels)
 
 
-def expected(plan: Plan, surfaces: Mapping[str, Surface]) -> dict[str, Any]:
+def expected(plan: Plan, shown: Mapping[str, Shown]) -> dict[str, Any]:
     """Return what the recipe says of the defects that were drawn."""
-    pictures = tuple(Picture(name, SIDE, SIDE) for name in surfaces)
-    vision = cast("Vision", Truth(surfaces))
-    result: InspectionResult = APPLICATION.run(
-        Case(APPLICATION.parse(dict(plan.parameters)), pictures, vision, cast("Memory", None))
-    )
+    pictures = tuple(Picture(name, one.pixels.shape[1], one.pixels.shape[0]) for name, one in shown.items())
+    parameters = APPLICATION.parse(dict(plan.parameters))
+    vision = cast("Vision", Truth(shown, parameters.recipe.classes or CLASSES))
+    result: InspectionResult = APPLICATION.run(Case(parameters, pictures, vision, cast("Memory", None)))
     return {
         "verdict": result.verdict.value,
         "rules": sorted({reason.rule for reason in result.reasons}),
@@ -139,12 +192,12 @@ def _expected_box(defect: Defect) -> dict[str, Any]:
 
 def write(plan: Plan, folder: Path) -> None:
     """Draw a sample's pictures and write them beside its JSON file."""
-    surfaces = {f"{plan.name}-{number}.jpg": view.surface() for number, view in enumerate(plan.views, start=1)}
-    for name, surface in surfaces.items():
-        bgr = cv2.cvtColor(surface.pixels, cv2.COLOR_RGB2BGR)
+    shown = {f"{plan.name}-{number}.jpg": view.shown() for number, view in enumerate(plan.views, start=1)}
+    for name, one in shown.items():
+        bgr = cv2.cvtColor(one.pixels, cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         (folder / name).write_bytes(encoded.tobytes())
-    told = {"images": list(surfaces), "parameters": plan.parameters, "expect": expected(plan, surfaces)}
+    told = {"images": list(shown), "parameters": plan.parameters, "expect": expected(plan, shown)}
     (folder / f"{plan.name}.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
 
 

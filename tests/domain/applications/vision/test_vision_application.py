@@ -311,6 +311,8 @@ def test_what_a_later_step_said_of_a_box_stands_beside_it() -> None:
 def test_an_expectation_that_does_not_hold_is_told_in_a_sentence() -> None:
     result = run(Eyes(), capability="read")
     assert APPLICATION.mismatches(result, {"steps": [{"count": 1, "texts": ["NOTAUSGANG"]}]}) == []
+    assert APPLICATION.mismatches(result, {"steps": [{"words": ["notaus"]}]}) == []
+    assert "'exit'" in APPLICATION.mismatches(result, {"steps": [{"words": ["exit"]}]})[0]
     told = APPLICATION.mismatches(result, {"steps": [{"count": 2, "texts": ["EXIT"], "labels": ["pit"]}]})
     assert len(told) == 3
     assert "malformed" in APPLICATION.mismatches(result, {"what": 1})[0]

@@ -14,10 +14,10 @@ def test_a_sample_expects_what_the_recipe_says_of_the_drawing(plan: Plan) -> Non
     # given the sample that ships
     told = json.loads((APPLICATION.samples / f"{plan.name}.json").read_text("utf-8"))
     # when it is drawn anew
-    surfaces = {name: view.surface() for name, view in zip(told["images"], plan.views, strict=True)}
+    shown = {name: view.shown() for name, view in zip(told["images"], plan.views, strict=True)}
     # then both say the same
     assert told["parameters"] == json.loads(json.dumps(plan.parameters))
-    assert told["expect"] == expected(plan, surfaces)
+    assert told["expect"] == expected(plan, shown)
 
 
 def test_every_sample_that_ships_is_drawn() -> None:
