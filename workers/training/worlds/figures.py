@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workers.training.worlds.outlines import Outline, Points, bent, box, disc, ellipse, moved, path, stroke, turned
+from workers.training.worlds.outlines import Outline, Points, bent, box, disc, ellipse, moved, path, stroke
 
 Random = np.random.Generator
 
@@ -35,15 +35,6 @@ def fish(rng: Random) -> Outline:
     tail = path((0.45, 0), (1, -0.45), (0.85, 0), (1, 0.45))
     fin = path((-0.25, -deep + 0.05), (0.25, -deep - 0.22), (0.3, -deep + 0.2))
     return Outline((ellipse(-0.25, 0, 0.75, deep), tail, fin), details=(disc(-0.65, -0.1, 0.09),))
-
-
-def bird(rng: Random) -> Outline:
-    """A body with a raised tail, a round head with a beak, a wing, two legs."""
-    body = bent((-0.45, -0.1), (0.1, -0.3), (0.95, -0.45 + rng.uniform(-0.1, 0.1)), (0.35, 0.35), (-0.3, 0.4))
-    beak = path((-0.72, -0.6), (-1, -0.42), (-0.7, -0.38))
-    legs = (*stroke(0.07, (-0.1, 0.35), (-0.12, 0.85)), *stroke(0.07, (0.15, 0.35), (0.13, 0.85)))
-    wing = bent((-0.15, -0.08), (0.3, -0.15), (0.55, 0.05), (0.1, 0.2))
-    return Outline((body, disc(-0.5, -0.45, 0.29), beak, *legs), details=(wing, disc(-0.58, -0.52, 0.05)))
 
 
 def cat(rng: Random) -> Outline:
@@ -81,17 +72,6 @@ def car(rng: Random) -> Outline:
     return Outline((body, cabin, *wheels), details=(*panes, *hubs))
 
 
-def boat(rng: Random) -> Outline:
-    """A hull, a mast, two sails."""
-    deck = rng.uniform(0.4, 0.5)
-    hull = path((-0.95, deck), (0.95, deck), (0.6, 0.95), (-0.6, 0.95))
-    sails = (
-        path((0.06, -0.95), (0.75, deck - 0.12), (0.06, deck - 0.12)),
-        path((-0.08, -0.7), (-0.08, 0.28), (-0.6, 0.28)),
-    )
-    return Outline((hull, box(-0.06, -1, 0.04, deck), *sails))
-
-
 def key(rng: Random) -> Outline:
     """A bow with a hole, a shaft, two teeth."""
     first, second = rng.uniform(0.28, 0.45), rng.uniform(0.28, 0.45)
@@ -106,14 +86,6 @@ def cup(rng: Random) -> Outline:
     return Outline((disc(0.5, -0.12, 0.42), body), holes=(moved(ellipse(0, 0, 1, 1, -78, 78), 0.52, -0.12, 0.24),))
 
 
-def flower(rng: Random) -> Outline:
-    """Petals about a middle, on a stem with a leaf."""
-    count = int(rng.integers(5, 8))
-    petals = tuple(moved(turned(ellipse(0.36, 0, 0.3, 0.2), 360 * n / count), 0, -0.38) for n in range(count))
-    stem = (box(-0.06, -0.1, 0.06, 1), bent((0.03, 0.7), (0.25, 0.35), (0.5, 0.3), (0.3, 0.6)))
-    return Outline((*petals, disc(0, -0.38, 0.2), *stem), details=(disc(0, -0.38, 0.17),))
-
-
 def umbrella(rng: Random) -> Outline:
     """A scalloped dome on a stick with a hook."""
     dome = ellipse(0, 0.1, 0.98, 0.98, 180, 360)
@@ -126,63 +98,3 @@ def _beside(bite: Points) -> Points:
     """Leave the stick whole: what is bitten out of the dome ends on either side of it."""
     middle = bool(np.abs(bite[:, 0].mean()) < 0.1)
     return bite[bite[:, 0] > 0.05] if middle else bite
-
-
-def mushroom(rng: Random) -> Outline:
-    """A round cap with spots on a stem."""
-    wide = rng.uniform(0.2, 0.3)
-    stem = bent((-wide, 0), (wide, 0), (wide + 0.1, 0.9), (0, 0.98), (-wide - 0.1, 0.9))
-    spots = (disc(-0.4, -0.3, 0.14), disc(0.1, -0.6, 0.15), disc(0.5, -0.25, 0.12))
-    return Outline((ellipse(0, 0.1, 0.95, 0.95, 180, 360), stem), details=spots)
-
-
-def bottle(rng: Random) -> Outline:
-    """A body, shoulders, a slim neck, a label."""
-    wide, shoulder = rng.uniform(0.3, 0.42), rng.uniform(-0.3, -0.1)
-    body = path(
-        (-wide, shoulder), (-0.13, shoulder - 0.3), (0.13, shoulder - 0.3), (wide, shoulder), (wide, 1), (-wide, 1)
-    )
-    return Outline((body, box(-0.13, -1, 0.13, 0), box(-0.18, -1, 0.18, -0.88)), details=(box(-wide, 0.2, wide, 0.65),))
-
-
-def hammer(rng: Random) -> Outline:
-    """A handle under a head with a claw."""
-    head = path((-0.65, -0.92), (0.3, -0.92), (0.75, -0.55), (0.3, -0.58), (-0.65, -0.5))
-    return Outline((head, box(-0.14, -0.6, 0.12, 1), box(-0.8, -1, -0.6, -0.42)))
-
-
-def chair(rng: Random) -> Outline:
-    """Seen from the side: a back, a seat, legs."""
-    seat = rng.uniform(0.0, 0.2)
-    back, legs = stroke(0.16, (-0.5, -0.92), (-0.45, 0.92)), stroke(0.16, (0.5, seat), (0.52, 0.92))
-    return Outline((*back, *legs, box(-0.5, seat - 0.12, 0.62, seat + 0.1)))
-
-
-def butterfly(rng: Random) -> Outline:
-    """Two pairs of wings about a body with feelers."""
-    rise = rng.uniform(20, 40)
-    upper = moved(turned(ellipse(0.52, 0, 0.5, 0.34), -rise), 0, -0.12)
-    lower = moved(turned(ellipse(0.38, 0, 0.36, 0.28), 40), 0, 0.2)
-    mirror = np.array([-1.0, 1.0])
-    feelers = (*stroke(0.05, (0, -0.4), (0.2, -0.9)), *stroke(0.05, (0, -0.4), (-0.2, -0.9)))
-    spots = (moved(disc(0, 0, 0.12), 0.5, -0.4), moved(disc(0, 0, 0.12), -0.5, -0.4))
-    wings = (upper, lower, upper * mirror, lower * mirror)
-    return Outline((*wings, ellipse(0, 0.1, 0.09, 0.6), *feelers), details=(ellipse(0, 0.1, 0.07, 0.55), *spots))
-
-
-def plane(rng: Random) -> Outline:
-    """Seen from above: a fuselage, swept wings, a tail."""
-    sweep = rng.uniform(0.2, 0.45)
-    wing = path((0.0, -0.25), (1, sweep - 0.05), (1, sweep + 0.15), (0.0, 0.2))
-    tail = path((0.0, 0.6), (0.42, 0.85), (0.42, 0.98), (0.0, 0.85))
-    mirror = np.array([-1.0, 1.0])
-    return Outline((ellipse(0, 0, 0.15, 1), wing, wing * mirror, tail, tail * mirror))
-
-
-def lamp(rng: Random) -> Outline:
-    """A shade on a pole on a foot."""
-    below = rng.uniform(0.55, 0.75)
-    shade = path((-0.3, -0.95), (0.3, -0.95), (below, -0.15), (-below, -0.15))
-    return Outline(
-        (shade, box(-0.07, -0.2, 0.07, 0.85), ellipse(0, 0.95, 0.42, 0.18, 180, 360), box(-0.42, 0.9, 0.42, 1))
-    )

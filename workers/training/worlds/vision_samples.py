@@ -1,7 +1,7 @@
 """The samples of the application `vision` that are drawn: what the embedded encoder and VLM are shown and asked.
 
-`python -m workers.training.worlds.vision_samples` draws them anew over the ones that ship. What a sample expects is what
-was drawn. Grounds, layouts and seeds are none that are trained on.
+`python -m workers.training.worlds.vision_samples` draws them anew over the ones that ship. What a sample expects is
+what was drawn. Grounds, layouts and seeds are none that are trained on.
 """
 
 import json
@@ -43,9 +43,9 @@ def _scene(seed: int, *wanted: Pair) -> Scene:
 
 def classify() -> Drawn:
     """One thing, to be told from others that differ from it in a word."""
-    labels = ["red umbrella", "blue umbrella", "green umbrella", "blue cup", "blue house", "no-entry sign"]
-    scene = _scene(6_000_000, ("blue", "umbrella"))
-    return Drawn(scene.pixels, {"capability": "classify", "labels": labels}, _told(labels=["blue umbrella"]))
+    labels = ["red umbrella", "purple umbrella", "green umbrella", "purple cup", "purple house", "no-entry sign"]
+    scene = _scene(6_000_000, ("purple", "umbrella"))
+    return Drawn(scene.pixels, {"capability": "classify", "labels": labels}, _told(labels=["purple umbrella"]))
 
 
 def ask() -> Drawn:
@@ -58,7 +58,9 @@ def ask() -> Drawn:
 def ground() -> Drawn:
     """Two things, one of which is to be pointed at."""
     scene = _scene(6_000_020, ("yellow", "car"), ("blue", "tree"))
-    return Drawn(scene.pixels, {"capability": "ground", "phrases": ["yellow car"]}, _told(labels=["yellow car"], count=1))
+    return Drawn(
+        scene.pixels, {"capability": "ground", "phrases": ["yellow car"]}, _told(labels=["yellow car"], count=1)
+    )
 
 
 def draft() -> Drawn:
