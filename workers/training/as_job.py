@@ -9,6 +9,7 @@ from storage.settings import Settings
 from workers.training import training
 from workers.training.beginning import order_of
 from workers.training.final import measure
+from workers.training.runs import Left
 from workers.training.sets.find import find
 from workers.training.training import Report, Stop
 
@@ -24,8 +25,15 @@ def train(
     """
     place = dataset_named(asked["dataset"], settings.data / DATASETS)
     order = order_of(asked, place, settings, command)
-    trained = training.train(order, settings, run, report=report, stop=stop)
-    measured = measure(trained, None, settings, stop)
+    trained, measured = training.train(
+        order,
+        settings,
+        run,
+        report=report,
+        stop=stop,
+        judge=lambda ended: measure(ended, settings, stop),
+        left=Left.OWN,
+    )
     facts, fitted = trained.revision.facts, trained.fitted
     return {
         "name": trained.revision.name,

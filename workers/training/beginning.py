@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
+from domain.applications.training.schema import Name
 from domain.errors import InvalidRequest
 from storage.settings import Settings
 from workers.hub import fetched
@@ -27,8 +29,15 @@ class Beginning:
 def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, command: str) -> Order:
     """Return what is to be trained, from what a command or a job says (the fields of `TrainingParameters`).
 
-    Raises as `beginning` and `on_device` do.
+    Raises InvalidRequest on a name that no profile could have, and as `beginning` and `on_device` do.
     """
+    try:
+        TypeAdapter(Name).validate_python(asked["name"])  # it will be a folder's
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"the name {asked['name']!r} is to be of lower-case letters, figures, dots, dashes and underscores, at "
+            f"most 64"
+        ) from error
     begun = beginning(asked["start"], asked["family"], settings)
     return Order(
         family=asked["family"],
@@ -45,6 +54,7 @@ def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, comman
             architecture=asked["architecture"],
             device=on_device(asked["device"]),
             more=asked["options"],
+            limits=settings.image_limits,
         ),
         division=Division(asked["validation"], asked["held_out"], asked["group_by"], asked["split_seed"]),
         parent=begun.told,

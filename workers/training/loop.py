@@ -45,7 +45,7 @@ class Learner(Protocol):
 
     network: torch.nn.Module
     watched: str
-    """the measure that decides which weights are kept, and when to stop; higher is better"""
+    """the measure that decides which weights are kept, and when to stop; higher is better, 0 is nothing right"""
     rates: Mapping[str, float]
     """by how a parameter's name begins: the share of the rate that it learns at; 0 freezes it, others learn at 1"""
 
@@ -161,13 +161,23 @@ class _Training:
 
     @property
     def _hopeless(self) -> bool:
-        """Whether so many rounds have passed without a better one that no better one is expected."""
-        return len(self.rounds) - 1 - self._best_at > self.schedule.patience
+        """Whether so many rounds have passed without a better one that no better one is expected.
+
+        While nothing at all is right (0), nothing is told by that.
+        """
+        scores = self._scores
+        best = max(scores)
+        return best > 0 and len(scores) - 1 - scores.index(best) >= self.schedule.patience
 
     @property
     def _best_at(self) -> int:
-        scores = [_score(each.measures[self.learner.watched]) for each in self.rounds]
-        return scores.index(max(scores))
+        """The last of the best: it has learnt more than one that measured the same before it."""
+        scores = self._scores
+        return len(scores) - 1 - scores[::-1].index(max(scores))
+
+    @property
+    def _scores(self) -> list[float]:
+        return [_score(each.measures[self.learner.watched]) for each in self.rounds]
 
     @property
     def round_is_due(self) -> bool:

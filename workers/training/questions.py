@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,18 @@ class Question:
     capability: Capability
     arguments: Mapping[str, Any]
     answer: str
+    limits: ImageLimits = field(default_factory=ImageLimits)
 
     def ask(self) -> Ask:
         """Return the call. Raises ImageRejected and InvalidRequest where its picture cannot be read."""
-        return Ask(self.capability, (Look(ImageLimits())(self.image),), self.arguments)
+        return Ask(self.capability, (Look(self.limits)(self.image),), self.arguments)
 
 
-def questions(lines: Lines, kinds: tuple[type[LabelledLine], ...], family: str) -> list[Question]:
+def questions(lines: Lines, kinds: tuple[type[LabelledLine], ...], family: str, limits: ImageLimits) -> list[Question]:
     """Return the questions of a set of lines. Raises InvalidRequest where its lines are of another kind."""
     if not isinstance(lines.lines[0], kinds):
         raise InvalidRequest(f"{lines.place} is a set of {lines.kind.value}, which {family} does not learn from")
-    return [_question(line) for line in lines.lines]
+    return [replace(_question(line), limits=limits) for line in lines.lines]
 
 
 def _question(line: LabelledLine) -> Question:

@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,7 +50,7 @@ def train(  # noqa: PLR0913  (each is an option of the command)
         str | None, typer.Option(help="A pattern for file names: what its brackets hold is the group.")
     ] = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Another one puts other groups into the shares.")] = 0,
-    rate: Annotated[float | None, typer.Option(min=0, help="The highest learning rate.")] = None,
+    rate: Annotated[float | None, typer.Option(min=1e-9, help="The highest learning rate.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples per step.")] = None,
     side: Annotated[int | None, typer.Option(min=32, help="Side of the square that it sees, in pixels.")] = None,
     patience: Annotated[int, typer.Option(min=1, help="After so many rounds that were no better it ends.")] = 5,
@@ -85,13 +86,14 @@ def train(  # noqa: PLR0913  (each is an option of the command)
         "options": _pairs(option or []),
     }
     if enqueue:
+        if anew:
+            raise InvalidRequest("--anew is for a training in the foreground: a job begins anew by itself")
         _enqueue({**asked, "dataset": str(dataset)}, other, settings, as_json=as_json)
         return
     from workers.training.beginning import order_of
 
     order = order_of(asked, dataset, settings, shlex.join(["sightline", *sys.argv[1:]]))
-    trained = _trained(order, settings, anew=anew)
-    measured = _measured(trained, other, settings)
+    trained, measured = _trained(replace(order, held_out=other), settings, anew=anew)
     _print(trained, measured, settings, as_json=as_json)
 
 
@@ -111,26 +113,35 @@ def _enqueue(params: dict[str, Any], other: Path | None, settings: Settings, *, 
     typer.echo(json.dumps(told) if as_json else f"job {done.job_id} is queued; `sightline jobs show` tells of it")
 
 
-def _trained(order: "Order", settings: Settings, *, anew: bool) -> "Trained":
+def _trained(order: "Order", settings: Settings, *, anew: bool) -> "tuple[Trained, Evaluation | None]":
+    from workers.training.final import measure
+    from workers.training.runs import Left
     from workers.training.training import train as perform
 
     run = settings.data / "training" / order.name
     try:
         with interruptible() as stop, bar(f"training {order.name}", 100) as place:
-            return perform(order, settings, run, report=_reporting(place), stop=stop, anew=anew)
+
+            def judge(trained: "Trained") -> "Evaluation | None":
+                return measure(trained, settings, _measuring(trained, place, stop))
+
+            left = Left.DROP if anew else Left.GO_ON
+            return perform(order, settings, run, report=_reporting(place), stop=stop, judge=judge, left=left)
     except KeyboardInterrupt:
         typer.echo("stopped; what was learnt is kept, and the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _measured(trained: "Trained", other: Path | None, settings: Settings) -> "Evaluation | None":
-    from workers.training.final import measure
-    from workers.training.sets.find import find
+def _measuring(trained: "Trained", place: Place, stop: Callable[[], None]) -> Callable[[], None]:
+    """Return what is told of each answer while the outcome is measured."""
+    held_out, done = trained.held_out or trained.parts.held_out, count(1)
+    total = len(held_out.items()) if held_out else 0
 
-    held_out = find(other) if other else trained.parts.held_out
-    with bar("measuring", len(held_out.items()) if held_out else 0) as place:
-        done = count()
-        return measure(trained, other, settings, lambda: place(next(done) + 1, ""))
+    def advance() -> None:
+        stop()
+        place(100, f"measuring: {next(done)} of {total}")
+
+    return advance
 
 
 def _reporting(place: Place) -> "Callable[[Progress], None]":

@@ -14,12 +14,14 @@ from domain.errors import InvalidRequest
 from storage.revisions import Facts, Revision
 from storage.settings import Settings
 from workers.database import database
+from workers.training.coco import Dataset
 from workers.training.curves import draw_curves
 from workers.training.learners.learner import FamilyLearner, Options, family
 from workers.training.loop import Fitted, Progress, Round, fit
+from workers.training.measures.evaluation import Evaluation
 from workers.training.plan import Schedule
 from workers.training.registering import register
-from workers.training.runs import run_folder
+from workers.training.runs import Left, run_folder
 from workers.training.sets.find import find
 from workers.training.sets.hashing import data_hash
 from workers.training.sets.labelled_set import LabelledSet
@@ -46,35 +48,53 @@ class Order:
     division: Division = field(default_factory=Division)
     parent: str | None = None
     """what it begins with, in words: a revision, a file"""
+    held_out: Path | None = None
+    """another set to measure it on, in place of a share of this one"""
     command: str = ""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training that ended: the revision that came of it, how it went, and the set that it was trained on."""
+    """A training that ended: the revision that came of it, how it went, and the set that it was trained on.
+
+    `held_out` is the set to measure it on, in place of the share that was held out, where there is such a one.
+    """
 
     revision: Revision
     fitted: Fitted
     whole: LabelledSet
     parts: Parts[LabelledSet]
+    held_out: LabelledSet | None = None
 
 
 Report = Callable[[Progress], None]
 Stop = Callable[[], None]
+Judge = Callable[[Trained], Evaluation | None]
 
 
-def train(order: Order, settings: Settings, run: Path, *, report: Report, stop: Stop, anew: bool = False) -> Trained:
-    """Train, and register the outcome as a revision. What is left in `run` by an attempt before is gone on from.
+def train(
+    order: Order,
+    settings: Settings,
+    run: Path,
+    *,
+    report: Report,
+    stop: Stop,
+    judge: Judge = lambda trained: None,
+    left: Left = Left.GO_ON,
+) -> tuple[Trained, Evaluation | None]:
+    """Train, register the outcome as a revision, and return it as it was judged.
 
-    `stop` is called between two steps, and may raise to end it with a checkpoint. Raises InvalidRequest on a set, an
-    option or a name that is not right, before anything is trained; Conflict where
-    `run` holds another training, Unavailable where a process is at it.
+    What an attempt before left in `run` is gone on from, also where that ended while it was being judged. `stop` is
+    called between two steps, and may raise to end it with a checkpoint. Raises InvalidRequest on a set, an option or a
+    name that is not right, before anything is trained; Conflict where `run` holds another training, Unavailable where
+    a process is at it.
     """
     with database(settings):
         pass  # one that cannot be reached is told of now, and not after an hour
     whole = find(order.dataset)
+    held_out = None if order.held_out is None else _held_out(order.held_out, whole)
     known, parts = data_hash(whole), split(whole, order.division)
-    with run_folder(run, _asked(order, known), anew=anew):
+    with run_folder(run, _asked(order, known), left):
         learner = family(order.family).learner(parts, order.options)
         schedule = _schedule(order, learner)
         _facts(order, learner, known, parts, None)  # a name that cannot be registered is told of before
@@ -84,14 +104,29 @@ def train(order: Order, settings: Settings, run: Path, *, report: Report, stop: 
         learner.save(outcome)
         draw_curves(fitted, f"{order.name} ({order.family})", learner.watched, outcome / CURVES)
         revision = register(settings, outcome, _facts(order, learner, known, parts, fitted))
-    return Trained(revision, fitted, whole, parts)
+        trained = Trained(revision, fitted, whole, parts, held_out)
+        return trained, judge(trained)
+
+
+def _held_out(place: Path, whole: LabelledSet) -> LabelledSet:
+    """Read the set to measure on. Raises InvalidRequest where it asks for what is not learnt."""
+    found = find(place)
+    if found.kind != whole.kind:
+        raise InvalidRequest(
+            f"{place} is a set of {found.kind.value}, and what is learnt from is one of {whole.kind.value}"
+        )
+    known = whole.classes if isinstance(whole, Dataset) else ()
+    strange = set(found.classes) - set(known) if isinstance(found, Dataset) else set()
+    if strange:
+        raise InvalidRequest(f"{place} has classes that are not learnt: {', '.join(sorted(strange))}")
+    return found
 
 
 def _schedule(order: Order, learner: FamilyLearner) -> Schedule:
     rounds = round(order.minutes / MINUTES_OF_A_ROUND)
     return Schedule(
         minutes=order.minutes,
-        rate=order.rate or learner.rate,
+        rate=learner.rate if order.rate is None else order.rate,
         seed=order.options.seed,
         rounds=min(max(rounds, FEWEST_ROUNDS), MOST_ROUNDS),
         patience=order.patience,
@@ -100,7 +135,7 @@ def _schedule(order: Order, learner: FamilyLearner) -> Schedule:
 
 def _asked(order: Order, known: str) -> dict[str, Any]:
     """Return what tells this training from another in the same folder."""
-    options = {name: value for name, value in vars(order.options).items() if name not in {"start", "more"}}
+    options = {name: value for name, value in vars(order.options).items() if name not in {"start", "more", "limits"}}
     return {
         "family": order.family,
         "data": known,

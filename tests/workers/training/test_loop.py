@@ -104,7 +104,19 @@ def test_a_training_that_gets_no_better_ends_early(tmp_path: Path) -> None:
     fitted = fit(Stuck(), Schedule(minutes=1, rounds=1_000, patience=3, threads=1), tmp_path)
 
     assert fitted.stopped_early
-    assert len(fitted.rounds) == 5, "the first, three of patience, and the one that was too much"
+    assert len(fitted.rounds) == 4, "the first, and three of patience"
+    assert fitted.best == fitted.rounds[-1], "of those that are alike it has learnt the most"
+
+
+def test_while_nothing_is_right_a_training_goes_on(tmp_path: Path) -> None:
+    class Slow(Line):
+        def measure(self) -> dict[str, float]:
+            super().measure()
+            return {"fit": 0.0 if self.measured < 9 else 0.5}
+
+    fitted = fit(Slow(), Schedule(minutes=1, rounds=1_000, patience=3, threads=1), tmp_path)
+
+    assert len(fitted.rounds) == 12, "eight of nothing, the first that is something, and three of patience"
 
 
 def test_what_is_frozen_stays_as_it_was_and_what_is_gentle_moves_less(tmp_path: Path) -> None:

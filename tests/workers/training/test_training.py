@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from domain.errors import Conflict, InvalidRequest, Unavailable
+from domain.errors import Conflict, InvalidRequest, ModelError, Unavailable
 from storage import revisions
 from storage.session import connect, read
 from storage.settings import Settings
 from tests.workers.training import toy_learner
 from workers.training import training
 from workers.training.learners.learner import Options
+from workers.training.runs import Left
 from workers.training.sets.hashing import data_hash
 from workers.training.sets.lines import read as read_lines
 from workers.training.sets.splitting import Division
@@ -53,7 +54,7 @@ def order(dataset: Path, **changes: object) -> Order:
 def trained(asked: Order, settings: Settings, **more: object) -> Trained:
     run = settings.data / "training" / asked.name
     quiet = {"report": lambda progress: None, "stop": lambda: None}
-    return train(asked, settings, run, **{**quiet, **more})  # type: ignore[arg-type]
+    return train(asked, settings, run, **{**quiet, **more})[0]  # type: ignore[arg-type]
 
 
 def test_what_came_of_it_is_a_revision_with_all_that_tells_how(dataset: Path, settings: Settings) -> None:
@@ -115,18 +116,66 @@ def test_ctrl_c_leaves_what_was_learnt_and_the_same_command_goes_on(
 
 
 def test_another_training_does_not_go_on_from_what_one_left(dataset: Path, settings: Settings) -> None:
-    class Left(Exception):
-        pass
-
-    def leave() -> None:
-        raise Left
-
-    with pytest.raises(Left):
-        trained(order(dataset), settings, stop=leave)
+    with pytest.raises(ModelError):
+        trained(order(dataset), settings, stop=_fails)
 
     with pytest.raises(Conflict, match=r"this one is another \(minutes, split\)"):
         trained(order(dataset, minutes=1 / 200, division=Division(seed=2)), settings)
-    assert trained(order(dataset, minutes=1 / 200), settings, anew=True).revision.name == "liner"
+    assert trained(order(dataset, minutes=1 / 200), settings, left=Left.DROP).revision.name == "liner"
+
+
+def test_in_a_folder_of_its_own_a_training_whose_set_was_mended_begins_anew(dataset: Path, settings: Settings) -> None:
+    with pytest.raises(ModelError):
+        trained(order(dataset), settings, stop=_fails)
+    dataset.write_text(dataset.read_text().replace('"label": "b"', '"label": "c"'))
+
+    assert trained(order(dataset), settings, left=Left.OWN).revision.name == "liner"
+
+
+def test_a_training_that_ended_while_it_was_being_measured_is_measured_and_not_trained_again(
+    dataset: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one whose process left while its outcome was measured
+    with pytest.raises(ModelError):
+        trained(order(dataset), settings, judge=lambda ended: _fails())
+    # when it is asked for again
+    monkeypatch.setattr(toy_learner.LineLearner, "loss", lambda self, batch: pytest.fail("it was trained again"))
+    judged: list[Trained] = []
+    again = trained(order(dataset), settings, judge=judged.append)
+    # then it is measured, is one revision, and leaves nothing behind
+    assert judged == [again]
+    assert len(read(connect(settings.database_url), revisions.listing, "liner")) == 1
+    assert not (settings.data / "training" / "liner").exists()
+
+
+def _fails() -> None:
+    raise ModelError("the machine is out of luck")
+
+
+def test_another_set_to_measure_on_is_read_before_anything_is_trained(
+    dataset: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "fit", lambda *told: pytest.fail("it was trained"))
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(json.dumps({"image": str(tmp_path / "set" / "0.png"), "text": "a line"}))
+
+    with pytest.raises(
+        InvalidRequest, match=r"texts.jsonl is a set of reading, and what is learnt from is one of labels"
+    ):
+        trained(order(dataset, held_out=texts), settings)
+
+
+@pytest.mark.parametrize("name", ["../models", "/tmp/liner", "", ".", "Liner", "a/b"])
+def test_a_name_that_is_a_path_touches_nothing(
+    name: str, dataset: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["line", str(dataset), "--name", name, "--anew", "--data", str(settings.data)]
+
+    result = CliRunner().invoke(_commands(monkeypatch), asked)
+
+    assert isinstance(result.exception, InvalidRequest)
+    assert "lower-case letters" in str(result.exception)
+    assert not settings.data.exists()
 
 
 def test_one_name_is_trained_by_one_process_at_a_time(dataset: Path, settings: Settings) -> None:

@@ -72,7 +72,7 @@ def learner(parts: Parts[Any], options: Options) -> "ChatVlmLearner":
     """See `learner.Family`: from lines of image, question and answer (with findings: drafts), or of image and text."""
     told = checked(options, Adapting)
     lines = of(parts, Lines, "lines of image, question and answer, or of image and text")
-    train, validation = (questions(each, KINDS, "chat_vlm") for each in (lines.train, lines.validation))
+    train, validation = (questions(each, KINDS, "chat_vlm", options.limits) for each in (lines.train, lines.validation))
     abilities = (Capability.ASK, Capability.CAPTION, Capability.DRAFT)
     can = (*abilities, Capability.GROUND) if told.row.get("boxes") else abilities
     spec = starting.row("chat_vlm", options, told, can)

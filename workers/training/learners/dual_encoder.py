@@ -64,7 +64,8 @@ def learner(parts: Parts[Any], options: Options) -> "DualEncoderLearner":
     if isinstance(lines.train.lines[0], LabelledText):  # a caption is a whole sentence
         told = told.model_copy(update={"row": {"templates": ["{}"], **told.row}})
     spec = starting.row("dual_encoder", options, told, DualEncoderLearner.capabilities)
-    return DualEncoderLearner(dual_encoder.load(spec), spec.path, train, validation, options.batch or BATCH, told)
+    model = dual_encoder.load(spec)
+    return DualEncoderLearner(model, spec.path, train, validation, options.batch or BATCH, told, options.limits)
 
 
 def _pairs(lines: Lines) -> list[Pair]:
@@ -96,13 +97,14 @@ class DualEncoderLearner:
         validation: Sequence[Pair],
         batch: int,
         told: starting.Started,
+        limits: ImageLimits,
     ) -> None:
         self.network: Any = model.network.requires_grad_(True)
         self.licence, self.served = told.licence, told.row
         self._model, self._start, self._batch = model, start, batch
         self._train, self._measured = train, some(validation)
         self._labels = _compared(model, self._measured, [*train, *validation])
-        self._look = Look(ImageLimits())
+        self._look = Look(limits)
 
     def batches(self, seed: int) -> Iterator[Batch]:
         """See Learner. Each label is put into a template that is drawn anew each time."""

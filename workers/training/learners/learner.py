@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.errors import InvalidRequest, ModelUnavailable
+from domain.images import ImageLimits
 from domain.vision import Capability
 from workers.training.learners import families
 from workers.training.loop import Learner
@@ -38,6 +39,8 @@ class Options:
     device: str = "cpu"
     """torch's name: cpu, cuda:0"""
     more: Mapping[str, str] = field(default_factory=dict)
+    limits: ImageLimits = field(default_factory=ImageLimits)
+    """what a picture may be, as when it is handed in"""
 
 
 class FamilyLearner(Learner, Protocol):

@@ -41,7 +41,8 @@ def learner(parts: Parts[Any], options: Options) -> "VqaHeadLearner":
     """See `learner.Family`: from lines of image, question and answer."""
     told = checked(options, starting.Started)
     lines = of(parts, Lines, "lines of image, question and answer")
-    train, validation = (questions(each, (LabelledQuestion,), "vqa_head") for each in (lines.train, lines.validation))
+    kinds, limits = (LabelledQuestion,), options.limits
+    train, validation = (questions(each, kinds, "vqa_head", limits) for each in (lines.train, lines.validation))
     spec = starting.row("vqa_head", options, told, VqaHeadLearner.capabilities)
     return VqaHeadLearner(vqa_head.load(spec), spec.path, train, validation, options.batch or BATCH, told)
 
