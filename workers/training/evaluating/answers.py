@@ -2,7 +2,6 @@
 
 from domain.vision import Answer, Capability
 from workers.labelled import LabelledQuestion
-from workers.models.family import Ask
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Case, Confusion, Judged
 from workers.training.measures import answers as measures
@@ -20,10 +19,7 @@ def judge(examinee: Examinee, found: Lines) -> Judged:
     """Ask every question, among its options where it has some; a question that the model fails on has no answer."""
     capability = examinee.asked(found.place, Capability.ASK)
     lines = [line for line in found.lines if isinstance(line, LabelledQuestion)]
-    asks = (
-        Ask(capability, (examinee.look(line.image),), {"question": line.question, "options": line.options})
-        for line in lines
-    )
+    asks = (examinee.ask(capability, line.image, question=line.question, options=line.options) for line in lines)
     got = list(examinee.answers(asks))
     texts = ["" if answer is None else answer.text for answer in got]
     hits = [measures.is_exact(text, line.answer) for text, line in zip(texts, lines, strict=True)]

@@ -2,7 +2,6 @@
 
 from domain.vision import Capability
 from workers.labelled import LabelledDraft
-from workers.models.family import Ask
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Case, Judged
 from workers.training.evaluating.labels import rates
@@ -19,7 +18,7 @@ def judge(examinee: Examinee, found: Lines, names: frozenset[str]) -> Judged:
     capability = examinee.asked(found.place, Capability.DRAFT, Capability.ASK)
     word = "instruction" if capability is Capability.DRAFT else "question"
     lines = [line for line in found.lines if isinstance(line, LabelledDraft)]
-    asks = (Ask(capability, (examinee.look(line.image),), {word: line.question}) for line in lines)
+    asks = (examinee.ask(capability, line.image, **{word: line.question}) for line in lines)
     got = list(examinee.answers(asks))
     texts = ["" if one is None else one if isinstance(one, str) else one.text for one in got]
     told = [told_findings(text, names) for text in texts]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domain.errors import InvalidRequest
+from domain.errors import ImageRejected, InvalidRequest, SightlineError
 from domain.vision import Capability
 from workers.judging import Look
 from workers.models.family import Ask, Model, ScoreKind
 from workers.registry import ModelSpec
-from workers.training.evaluating.answering import answers
+from workers.training.evaluating.answering import Limits, answers
 from workers.training.evaluating.judged import Advance
 
 TELLING = frozenset({ScoreKind.SOFTMAX, ScoreKind.SIGMOID, ScoreKind.SEQUENCE, ScoreKind.MEAN})
@@ -35,9 +35,16 @@ class Examinee:
             f"{place} asks to {' or '.join(choices)}, and {self.spec.name} can {', '.join(self.spec.capabilities)}"
         )
 
-    def answers(self, asks: Iterable[Ask]) -> Iterator[Any]:
-        """Yield the answer to each call, in order; None for one on which the model failed."""
-        return answers(self.model, asks, self.spec.max_batch, self.advance)
+    def ask(self, capability: Capability, picture: Path, **arguments: Any) -> Ask | ImageRejected:  # noqa: ANN401
+        """Return a call about a picture, or why it cannot be read."""
+        try:
+            return Ask(capability, (self.look(picture),), arguments)
+        except ImageRejected as error:
+            return error
+
+    def answers(self, asks: Iterable[Ask | SightlineError]) -> Iterator[Any]:
+        """Yield the answer to each call, in order; None for one on which the model failed, or that is its error."""
+        return answers(self.model, asks, Limits.of(self.spec), self.advance)
 
     @property
     def scores_tell(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from domain.vision import Capability, Label
 from workers.labelled import LabelledPicture
-from workers.models.family import Ask
+from workers.training.evaluating.choosing import chosen
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Case, Confusion, Judged
 from workers.training.measures import labels as measures
@@ -19,8 +19,8 @@ def judge(examinee: Examinee, found: Lines, labels: Sequence[str]) -> Judged:
     """Let the model choose among `labels` for each picture; a picture that it fails on is called by none of them."""
     examinee.asked(found.place, Capability.CLASSIFY)
     lines = [line for line in found.lines if isinstance(line, LabelledPicture)]
-    asks = (Ask(Capability.CLASSIFY, (examinee.look(line.image),), {"labels": tuple(labels)}) for line in lines)
-    best = [max(answer, key=_score) if answer else Label(name=MISSED, score=0) for answer in examinee.answers(asks)]
+    told, among_all = chosen(examinee, [line.image for line in lines], labels)
+    best = [one or Label(name=MISSED, score=0) for one in told]
     called, right = [one.name for one in best], [line.label for line in lines]
     hits = Rate(sum(one == other for one, other in zip(called, right, strict=True)), len(right))
     per_label = {name: rate for name, rate in measures.per_label(called, right).items() if name != MISSED}
@@ -32,7 +32,7 @@ def judge(examinee: Examinee, found: Lines, labels: Sequence[str]) -> Judged:
         "macro_f1": sum(one.f1 or 0 for one in present) / len(present),
         "failed": called.count(MISSED) / len(called),
     }
-    if examinee.scores_tell and scored:
+    if examinee.scores_tell and scored and among_all:
         metrics["calibration_error"] = expected_error([score for score, _ in scored], [hit for _, hit in scored])
     shown = tuple(sorted({*called, *right}))
     return Judged(
@@ -62,10 +62,6 @@ def rates(one: PerLabel) -> dict[str, float | None]:
         "recall_high": recall_high,
         "f1": one.f1,
     }
-
-
-def _score(one: Label) -> float:
-    return one.score
 
 
 def _told(one: Label) -> str:

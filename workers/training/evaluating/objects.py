@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from domain.vision import Detection
 from workers.training.coco import CocoImage, Dataset
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Case, Confusion, Figures, Judged, Marked
 from workers.training.evaluating.labels import rates
-from workers.training.evaluating.scenes import masked, seen
-from workers.training.measures.boxes import Scene, Thing, average_precision, operating
+from workers.training.evaluating.scenes import seen
+from workers.training.measures.boxes import Scene, average_precision, operating, without_crowds
 from workers.training.measures.calibration import BINS, expected_error
 from workers.training.measures.coco_figures import Shape
 from workers.training.measures.labels import PerLabel
-from workers.training.measures.matching import NONE, box_overlaps, matched, of_one_label
+from workers.training.measures.matching import NONE
 
 WEAKEST_SURE = 0.05
 """Scores below are left out of the calibration error: there is no end of such boxes, and nobody acts upon them."""
@@ -29,8 +28,8 @@ class Criteria:
 
 def judge(examinee: Examinee, found: Dataset, criteria: Criteria) -> Judged:
     """Let the model find the set's objects. Raises InvalidRequest where it does not know one of their classes."""
-    scenes, failed = seen(examinee, found)
-    judged = of_scenes(scenes, found.classes, criteria, masks=masked(found))
+    scenes, failed, masks = seen(examinee, found)
+    judged = of_scenes(scenes, found.classes, criteria, masks=masks)
     judged = replace(judged, metrics={**judged.metrics, "failed": failed / len(scenes)})
     if examinee.scores_tell and (error := _calibration(scenes, criteria.iou)) is not None:
         judged = replace(judged, metrics={**judged.metrics, "calibration_error": error})
@@ -57,7 +56,7 @@ def of_scenes(scenes: Sequence[Scene], classes: Sequence[str], criteria: Criteri
     if at.alarms.count:
         metrics["false_alarms"], intervals["false_alarms"] = at.alarms.share, at.alarms.interval
     told = {"iou": criteria.iou, "score": criteria.score, "calibration_bins": BINS}
-    objects, clean = sum(len(scene.there) for scene in scenes), at.alarms.count
+    objects, clean = at.overall.recall.count, at.alarms.count
     return Judged(
         count=len(scenes),
         metrics=metrics,
@@ -73,27 +72,18 @@ def _calibration(scenes: Sequence[Scene], iou: float) -> float | None:
     scores: list[float] = []
     right: list[bool] = []
     for scene in scenes:
-        found = [one for one in scene.found if one.score >= WEAKEST_SURE]
+        sure = [one for one in scene.found if one.score >= WEAKEST_SURE]
+        found, places = without_crowds(sure, scene.there, iou)
         scores += [one.score for one in found]
-        right += [place != NONE for place in _places(found, _singles(scene), iou)]
+        right += [place != NONE for place in places]
     return expected_error(scores, right) if scores else None
-
-
-def _places(found: Sequence[Detection], there: Sequence[Thing], iou: float) -> list[int]:
-    overlaps = box_overlaps([one.box for one in found], [one.box for one in there])
-    alike = of_one_label(overlaps, [one.label for one in found], [one.label for one in there])
-    return matched([one.score for one in found], alike, iou)
-
-
-def _singles(scene: Scene) -> list[Thing]:
-    return [one for one in scene.there if not one.crowd]
 
 
 def _case(found: Dataset, image: CocoImage, scene: Scene, criteria: Criteria) -> Case:
     """Return a picture with its boxes; each that was missed or made up makes it worse."""
-    called = [one for one in scene.found if one.score >= criteria.score]
-    things = _singles(scene)
-    places = _places(called, things, criteria.iou)
+    things = [one for one in scene.there if not one.crowd]
+    counting = [one for one in scene.found if one.score >= criteria.score]
+    called, places = without_crowds(counting, scene.there, criteria.iou)
     missed = [index for index in range(len(things)) if index not in places]
     there = [Marked(one.box, one.label, index not in missed, True) for index, one in enumerate(things)]
     marks = [

@@ -3,7 +3,6 @@
 from domain.geometry import Box
 from domain.vision import Capability, Grounding
 from workers.labelled import LabelledPhrase
-from workers.models.family import Ask
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Case, Judged, Marked
 from workers.training.measures.labels import PerLabel, Rate
@@ -17,7 +16,7 @@ def judge(examinee: Examinee, found: Lines, iou: float) -> Judged:
     """Let the model find what each phrase means. A box is right from an IoU of `iou` on with one that no surer has."""
     capability = examinee.asked(found.place, Capability.GROUND)
     lines = [line for line in found.lines if isinstance(line, LabelledPhrase)]
-    asks = (Ask(capability, (examinee.look(line.image),), {"phrases": (line.phrase,)}) for line in lines)
+    asks = (examinee.ask(capability, line.image, phrases=(line.phrase,)) for line in lines)
     got: list[Found | None] = list(examinee.answers(asks))
     cases = [_case(line, answer or (), iou) for line, answer in zip(lines, got, strict=True)]
     marks = [mark for case in cases for mark in case.marked]

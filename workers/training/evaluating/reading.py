@@ -1,10 +1,10 @@
-"""Judging a set of pictures with a text: what is read, or, of a model that cannot read, its caption."""
+"""Judging a set of pictures with a text: what is read, or else the caption, or else which of the texts is chosen."""
 
 from collections.abc import Sequence
 
 from domain.vision import Capability, TextRegion
 from workers.labelled import LabelledText
-from workers.models.family import Ask
+from workers.training.evaluating.choosing import chosen
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.judged import Case, Judged
 from workers.training.measures import answers, translations
@@ -19,10 +19,12 @@ SAME_LINE = 0.5
 
 
 def judge(examinee: Examinee, found: Lines) -> Judged:
-    """Let the model read each picture, or describe it where it cannot read."""
-    capability = examinee.asked(found.place, Capability.READ, Capability.CAPTION)
+    """Let the model read each picture, or describe it where it cannot read, or else choose among all the texts."""
+    capability = examinee.asked(found.place, Capability.READ, Capability.CAPTION, Capability.CLASSIFY)
     lines = [line for line in found.lines if isinstance(line, LabelledText)]
-    got = list(examinee.answers(Ask(capability, (examinee.look(line.image),)) for line in lines))
+    if capability is Capability.CLASSIFY:
+        return _choices(examinee, lines)
+    got = list(examinee.answers(examinee.ask(capability, line.image) for line in lines))
     if capability is Capability.CAPTION:
         return _captions(lines, got)
     compared = [measures.edits(in_order(one or ()), line.text) for one, line in zip(got, lines, strict=True)]
@@ -84,5 +86,33 @@ def _captions(lines: Sequence[LabelledText], got: Sequence[str | None]) -> Judge
         cases=[
             Case(line.image.name, 100 - translations.sentence_chrf(text, line.text), line.text, text, line.image)
             for line, text in zip(lines, texts, strict=True)
+        ],
+    )
+
+
+def _choices(examinee: Examinee, lines: Sequence[LabelledText]) -> Judged:
+    """Let the model choose among the texts of all pictures for each (zero-shot, Radford et al. 2021, section 3.1)."""
+    texts = list(dict.fromkeys(line.text for line in lines))
+    best, among_all = chosen(examinee, [line.image for line in lines], texts)
+    hits = [one is not None and one.name == line.text for one, line in zip(best, lines, strict=True)]
+    right = Rate(sum(hits), len(hits))
+    metrics: dict[str, float | None] = {"zero_shot_accuracy": right.share, "failed": best.count(None) / len(best)}
+    scored = [(one.score, hit) for one, hit in zip(best, hits, strict=True) if one is not None]
+    if examinee.scores_tell and scored and among_all:
+        metrics["calibration_error"] = expected_error([score for score, _ in scored], [hit for _, hit in scored])
+    return Judged(
+        count=len(lines),
+        metrics=metrics,
+        intervals={"zero_shot_accuracy": right.interval},
+        settings={"texts": len(texts), "calibration_bins": BINS},
+        cases=[
+            Case(
+                line.image.name,
+                0 if hit else (one.score if one else 0) + 1,
+                line.text,
+                one.name if one else "",
+                line.image,
+            )
+            for line, one, hit in zip(lines, best, hits, strict=True)
         ],
     )

@@ -9,7 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from domain.errors import InvalidRequest
+from domain.geometry import Box
+from domain.vision import Detection
 from workers.training.eval_cli import app
+from workers.training.measures import coco_figures
+from workers.training.measures.boxes import Scene, Thing, average_precision
 from workers.training.measures.coco_figures import NAMES, Shape, figures
 from workers.training.measures.coco_files import read_results, read_truth
 
@@ -116,7 +120,7 @@ def test_what_is_wrong_is_named_by_file_and_place(tmp_path: Path, truth: Any, re
         (None, r"\[0\] has no segmentation"),
         ({"size": [SIDE, SIDE], "counts": "P" * 20}, r"\[0\]: the segmentation cannot be read: "),
         ({"size": [SIDE, 7], "counts": [7 * SIDE]}, r"run lengths are of \(100, 7\)"),
-        ({"size": [SIDE, SIDE], "counts": [-1, 3]}, r"\[0\]: the segmentation cannot be read: a segmentation is"),
+        ({"size": [SIDE, SIDE], "counts": [-1, 3]}, r"\[0\]: the segmentation cannot be read: "),
     ],
 )
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path, segmentation: Any, told: str) -> None:
@@ -124,6 +128,26 @@ def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path, segmentation: Any, 
 
     with pytest.raises(InvalidRequest, match=told):
         judge(tmp_path, truth, [result(1, [0, 0, 20, 20], 0.9, segmentation=segmentation)], Shape.SEGM)
+
+
+def test_one_run_gives_all_figures_and_those_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    class Counted(coco_figures.COCOeval_faster):  # type: ignore[misc]
+        def evaluate(self) -> None:
+            ran.append(1)
+            super().evaluate()
+
+    monkeypatch.setattr(coco_figures, "COCOeval_faster", Counted)
+    box = Box(x0=0, y0=0, x1=20, y1=10)
+    scene = Scene(SIDE, SIDE, [Thing("pit", box)], [Detection(label="pit", score=0.9, box=box)])
+
+    told = average_precision([scene], ("pit", "dent"), ious=(0.33, 0.5))
+
+    assert len(ran) == 1
+    assert told.per_class["pit"] == pytest.approx({"AP": 1, "AP50": 1, "AP75": 1, "AP33": 1})
+    assert set(told.per_class["dent"].values()) == {None}
+    assert told.overall["AP33"] == pytest.approx(1)
 
 
 def test_nothing_found_is_no_error(tmp_path: Path) -> None:

@@ -174,6 +174,38 @@ def test_a_crowd_neither_counts_nor_costs_in_average_precision() -> None:
     assert average_precision([scene], ("a",)).overall["AP50"] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("shape", Shape)
+def test_what_is_found_in_a_crowd_is_neither_right_nor_wrong(shape: Shape) -> None:
+    crowd = Box(x0=20, y0=20, x1=60, y1=60)
+    within, beside, half = (Box(x0=x, y0=30, x1=x + 8, y1=38) for x in (30, 50, 56))
+    there = [Thing("a", box, Mask.covering(box, 64, 64), box is crowd) for box in (BOX, crowd)]
+    boxes = [("a", BOX), ("a", within), ("a", beside), ("a", half), ("b", within)]
+    seen = [Detection(label=label, score=0.9, box=box, mask=Mask.covering(box, 64, 64)) for label, box in boxes]
+
+    at = operating([Scene(64, 64, there, seen)], ("a", "b"), score=0.25, iou=0.5, shape=shape)
+
+    assert (at.per_class["a"].precision.hits, at.per_class["a"].precision.count) == (1, 2), "half of one lies outside"
+    assert at.per_class["b"].precision.count == 1, "a crowd of another class"
+    assert at.overall.recall.count == 1
+    assert at.confusion.sum() == 3
+
+
+def test_a_picture_with_a_crowd_is_not_clean() -> None:
+    crowded = Scene(64, 64, [Thing("a", BOX, crowd=True)], found([BOX, FAR]))
+
+    alarms = operating([crowded, Scene(64, 64, [], found([FAR]))], ("a",), score=0.25, iou=0.5).alarms
+
+    assert (alarms.hits, alarms.count) == (1, 1)
+
+
+def test_a_thing_is_as_large_as_its_shape_where_no_mask_tells_it() -> None:
+    box = Box(x0=0, y0=0, x1=40, y1=40)
+
+    told = average_precision([Scene(64, 64, [Thing("a", box, area=800.0)], found([box]))], ("a",)).overall
+
+    assert (told["APsmall"], told["APmedium"]) == (pytest.approx(1), None)
+
+
 def test_masks_are_judged_only_where_each_thing_has_one() -> None:
     scene = Scene(64, 64, [Thing("a", BOX)], found([BOX]))
 
