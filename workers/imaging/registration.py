@@ -28,6 +28,8 @@ Kind = TypeVar("Kind", Pixels, Plane)
 
 WORKING_SIDE = 1024
 """Larger pictures are compared at this size (the longer side); the map's error grows with what was left out."""
+NARROWEST = 16
+"""A side of fewer pixels at the working size shows too little to be laid over anything."""
 FINE_SIDE = 448
 """Maps are refined at this size."""
 BLUR = 2.0
@@ -57,10 +59,15 @@ class Registered:
 def register(picture: Pixels, reference: Pixels) -> Registered:
     """Lay a reference (h × w × 3) over a picture (H × W × 3).
 
-    Raises RegistrationFailed where either shows nothing, the two do not show the same, or most of the picture lies
-    beyond the reference.
+    Raises RegistrationFailed where either shows nothing or is a mere strip, the two do not show the same, or most of
+    the picture lies beyond the reference.
     """
     scale = min(1.0, WORKING_SIDE / max(*picture.shape[:2], *reference.shape[:2]))
+    if (narrow := scale * min(*picture.shape[:2], *reference.shape[:2])) < NARROWEST:
+        raise RegistrationFailed(
+            f"the picture or its reference is {narrow:.0f} pixels wide at the size at which the two are laid over each "
+            f"other, and it takes {NARROWEST}; cut out what is to be inspected"
+        )
     greys = _grey(picture, scale), _grey(reference, scale)
     seen, golden = (cv2.GaussianBlur(grey, (0, 0), BLUR).astype(np.float32) for grey in greys)
     for which, plane in (("picture", seen), ("reference", golden)):

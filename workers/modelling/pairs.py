@@ -1,7 +1,8 @@
 """How a network looks at a pair of pictures: only at windows about the spots where they differ.
 
 A window is a square of the picture with three channels: the picture in grey, its registered reference in grey, and
-by how much they differ. Training and serving share this. What is found in overlapping windows is joined again.
+by how much they differ. All are told in the reference's own range of levels, so that a dim picture differs as much as
+a bright one does. Training and serving share this. What is found in overlapping windows is joined again.
 numpy and OpenCV only.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from domain.errors import ModelError
+from domain.errors import ModelError, RegistrationFailed
 from domain.geometry import Box, Value, iou
 from domain.vision import Detection
 from workers.imaging.difference import TOLERANCE, Candidate, candidates, difference
@@ -22,8 +23,12 @@ from workers.models.family import Model
 
 Pixels = npt.NDArray[np.uint8]
 
-MOST_WINDOWS = 1024
+MOST_WINDOWS, MOST_SPOTS = 1024, 50_000
 """A pair that differs in more places shows something else than its reference."""
+LEAST_RANGE = 32
+"""So many levels lie at least between what is dark and what is bright in a reference: with fewer, nothing is told."""
+OUTLIERS = 0.005
+"""The share of the pixels that may be darker than what is called dark, and brighter than what is called bright."""
 TOUCHING_PX = 2.0
 """A box that ends so near to the edge of its window, inside the picture, was probably cut there."""
 ACROSS = 0.4
@@ -40,7 +45,7 @@ class Pairs(Value):
     tolerance: int = Field(default=TOLERANCE, ge=0, le=16)
     """by so many pixels an edge may lie elsewhere in the two"""
     threshold: int = Field(default=48, ge=1, le=254)
-    """from so many grey levels on a pixel differs"""
+    """from so many levels on a pixel differs, 255 being the reference's own range"""
     smallest: int = Field(default=3, ge=1)
     """so many differing pixels make a spot"""
 
@@ -55,7 +60,7 @@ PREPROCESSING = "pairs"
 
 def preprocessing(how: Pairs, side: int) -> str:
     """Return what is kept with every answer, of windows that are brought to a square of that side."""
-    return f"{PREPROCESSING}{how.window}to{side}/1"
+    return f"{PREPROCESSING}{how.window}to{side}/2"
 
 
 def compares(model: Model) -> bool:
@@ -70,40 +75,62 @@ class Window(Value):
     top: int
     side: int
 
-    def holds(self, box: Box) -> bool:
-        """Say whether the box lies inside."""
-        across = self.left <= box.x0 and box.x1 <= self.left + self.side
-        return across and self.top <= box.y0 and box.y1 <= self.top + self.side
-
 
 def stacked(picture: Pixels, reference: Pixels, how: Pairs) -> Pixels:
     """Return picture, reference and difference as the channels of one H × W × 3.
 
-    Raises ModelError where the two are not of one size: the reference must have been registered.
+    Raises ModelError where the two are not of one size: the reference must have been registered. Raises
+    RegistrationFailed where the reference shows so little that nothing would differ from it.
     """
     if picture.shape != reference.shape:
         raise ModelError(
             f"a picture of {_size(picture)} and a reference of {_size(reference)} pixels; lay the reference over the "
             f"picture first (`align`)"
         )
-    greys = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (picture, reference))
-    return np.dstack([*greys, difference(picture, reference, how.tolerance)])
+    stretched = _stretching(reference)
+    seen, golden = (np.asarray(cv2.LUT(one, stretched), dtype=np.uint8) for one in (picture, reference))
+    greys = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (seen, golden))
+    return np.dstack([*greys, difference(seen, golden, how.tolerance)])
+
+
+def _stretching(reference: Pixels) -> Pixels:
+    """Return the table of levels that brings a reference's range, from dark to bright in any colour, to the whole."""
+    counts = [cv2.calcHist([reference], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
+    shares = [np.cumsum(count) / count.sum() for count in counts]
+    dark = min(int(np.searchsorted(share, OUTLIERS)) for share in shares)
+    bright = max(int(np.searchsorted(share, 1 - OUTLIERS)) for share in shares)
+    if bright - dark < LEAST_RANGE:
+        raise RegistrationFailed(
+            f"the reference shows too little in the picture's light: {bright - dark} levels lie between what is dark "
+            f"and what is bright in it, and it takes {LEAST_RANGE}; a flaw could not be told from it"
+        )
+    levels = (np.arange(256) - dark) * (255 / (bright - dark))
+    return np.asarray(np.clip(levels + 0.5, 0, 255), dtype=np.uint8)
 
 
 def windows(channels: Pixels, how: Pairs) -> list[Window]:
     """Return windows that show every spot where the two differ, with its surroundings.
 
-    Raises ModelError where there are more than `MOST_WINDOWS`.
+    Raises RegistrationFailed where there are more than `MOST_WINDOWS`.
     """
     size = channels.shape[:2]
+    spots = candidates(np.ascontiguousarray(channels[..., 2]), how.threshold, how.smallest)
     found: list[Window] = []
-    for spot in candidates(np.ascontiguousarray(channels[..., 2]), how.threshold, how.smallest):
-        if not any(window.holds(_about(spot, how.margin, size)) for window in found):
-            found.append(window_about(spot.box.centre, max(spot.box.width, spot.box.height), how, size))
+    reach = np.empty((MOST_WINDOWS + 1, 4))  # of each window: x0, y0, x1, y1
+    for spot in spots[: MOST_SPOTS + 1]:
+        x0, y0, x1, y1 = _about(spot, how.margin, size).xyxy
+        held = reach[: len(found)]
+        if not ((held[:, :2] <= (x0, y0)) & (held[:, 2:] >= (x1, y1))).all(axis=1).any():
+            window = window_about(spot.box.centre, max(spot.box.width, spot.box.height), how, size)
+            reach[len(found)] = window.left, window.top, window.left + window.side, window.top + window.side
+            found.append(window)
         if len(found) > MOST_WINDOWS:
-            raise ModelError(
-                f"the picture differs from its reference in more than {MOST_WINDOWS} places; they do not show the same"
-            )
+            break
+    if len(found) > MOST_WINDOWS or len(spots) > MOST_SPOTS:
+        raise RegistrationFailed(
+            f"the picture differs from its reference in {len(spots)} places, which take more than {MOST_WINDOWS} "
+            f"windows to look at; they do not show the same"
+        )
     return found
 
 

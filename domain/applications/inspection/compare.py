@@ -40,6 +40,12 @@ def compared(
     return comparisons, golden
 
 
+def failed_to_compare(comparisons: Sequence[Comparison], image: int, problem: str) -> list[Comparison]:
+    """Return the comparisons, that of a picture having failed: the detector could make nothing of the two."""
+    failed = {"passed": False, "problem": problem}
+    return [one.model_copy(update=failed) if one.image == image else one for one in comparisons]
+
+
 def _problem(fit: Registration, limits: ReferenceLimits) -> str | None:
     if fit.correlation < limits.min_correlation:
         return f"the two correlate by {fit.correlation:.3g}, the recipe's limit is {limits.min_correlation:g}"

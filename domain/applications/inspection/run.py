@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from domain.applications.application import Case
-from domain.applications.inspection.compare import compared, inspected_pictures, reasons_in_comparisons
+from domain.applications.inspection.compare import (
+    compared,
+    failed_to_compare,
+    inspected_pictures,
+    reasons_in_comparisons,
+)
 from domain.applications.inspection.decide import decide, reasons_in_defects, reasons_in_quality
 from domain.applications.inspection.measure import Seen, inspected, measured, seen, sort_out, whole
 from domain.applications.inspection.parameters import InspectionParameters
@@ -18,7 +23,7 @@ from domain.applications.inspection.result import (
     Regions,
     UsedRecipe,
 )
-from domain.errors import InvalidParameters
+from domain.errors import InvalidParameters, RegistrationFailed
 from domain.vision import Picture, Quality, Vision
 
 
@@ -33,12 +38,13 @@ def run(case: Case[InspectionParameters]) -> InspectionResult:
     _check_classes(asked, vision)
     pictures = inspected_pictures(case.pictures, asked.reference)
     comparisons, golden = compared(vision, case.pictures, asked.reference, asked.recipe.reference)
-    found = [
-        one
-        for image, picture in pictures.items()
-        if asked.reference is None or image in golden
-        for one in _seen(asked, vision, image, picture, golden.get(image))
-    ]
+    found: list[Seen] = []
+    for image, picture in pictures.items():
+        if asked.reference is None or image in golden:
+            try:
+                found += _seen(asked, vision, image, picture, golden.get(image))
+            except RegistrationFailed as failed:
+                comparisons = failed_to_compare(comparisons, image, failed.message)
     quality = [vision.quality(picture) for picture in case.pictures]
     kept, ignored = sort_out(found, asked)
     defects = measured(kept, asked)

@@ -113,7 +113,7 @@ def test_an_even_picture_or_reference_is_refused_as_such(picture: int, reference
         register(shown[picture], shown[reference])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 200), (7, 5)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 200), (7, 5), (8, 8192), (3, 4096)])
 def test_a_picture_of_hardly_a_pixel_is_laid_under_itself_or_refused(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     tiny = rng.integers(0, 256, (*size, 3)).astype(np.uint8)

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import ModelError
+from domain.errors import ModelError, RegistrationFailed
 from domain.geometry import Box
 from domain.vision import Detection
+from workers.imaging.registration import register
 from workers.modelling import pairs
 from workers.modelling.pairs import Pairs, Window, cut, joined, stacked, window_about, windows
+from workers.training.worlds import circuits
 
 HOW = Pairs(window=32, threshold=48, smallest=3)
 SIZES = st.tuples(st.integers(1, 120), st.integers(1, 120))
@@ -17,6 +19,11 @@ SIZES = st.tuples(st.integers(1, 120), st.integers(1, 120))
 
 def channels_of(levels: np.ndarray) -> np.ndarray:
     return np.dstack([levels, levels, levels])
+
+
+def holds(window: Window, box: Box) -> bool:
+    across = window.left <= box.x0 and box.x1 <= window.left + window.side
+    return across and window.top <= box.y0 and box.y1 <= window.top + window.side
 
 
 def detection(box: tuple[float, float, float, float], score: float = 0.9, label: str = "open") -> Detection:
@@ -42,7 +49,7 @@ def test_every_spot_lies_in_a_window_with_what_is_around_it(
             x1=min(box.x1 + HOW.margin, size[1]),
             y1=min(box.y1 + HOW.margin, size[0]),
         )
-        assert any(window.holds(room) for window in found)
+        assert any(holds(window, room) for window in found)
     assert bool(found) == bool(pairs.candidates(levels, HOW.threshold, HOW.smallest))
 
 
@@ -80,14 +87,37 @@ def test_a_pair_of_other_sizes_is_refused() -> None:
 
 
 def test_the_channels_are_picture_reference_and_difference() -> None:
-    picture = np.full((20, 20, 3), 50, dtype=np.uint8)
-    reference = picture + 10
-    picture[5:10, 5:10] = 250
+    reference = np.full((20, 20, 3), 60, dtype=np.uint8)
+    reference[:, 15:] = 162  # so that its range, 102 levels, is told by 255
+    picture = reference.copy()
+    picture[5:10, 5:10] = 100
 
     channels = stacked(picture, reference, HOW)
 
-    assert channels[7, 7].tolist() == [250, 60, 190]
-    assert channels[15, 15].tolist() == [50, 60, 10]
+    assert channels[7, 7].tolist() == [100, 0, 100]
+    assert channels[15, 5].tolist() == [0, 0, 0]
+    assert channels[7, 17].tolist() == [255, 255, 0]
+
+
+@pytest.mark.parametrize("light", [1.0, 0.5, 0.25])
+@pytest.mark.parametrize("seed", [5_010_013, 5_010_061])
+def test_a_flaw_in_a_dim_picture_is_looked_at_like_one_in_a_bright_one(seed: int, light: float) -> None:
+    pair = circuits.draw(seed, flaws=3)
+    picture = (pair.picture * light).astype(np.uint8)
+
+    found = windows(stacked(picture, register(picture, pair.reference).pixels, Pairs()), Pairs())
+
+    assert len(pair.flaws) == 3
+    for flaw in pair.flaws:
+        assert any(holds(window, flaw.box) for window in found)
+
+
+def test_a_pair_that_shows_too_little_for_a_flaw_to_be_told_is_refused() -> None:
+    dark = np.full((20, 20, 3), 3, dtype=np.uint8)
+    dark[:, 10:] = 30
+
+    with pytest.raises(RegistrationFailed, match="27 levels lie between"):
+        stacked(dark, dark, HOW)
 
 
 def test_a_pair_that_differs_everywhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +125,7 @@ def test_a_pair_that_differs_everywhere_is_refused(monkeypatch: pytest.MonkeyPat
     levels = np.zeros((400, 400), dtype=np.uint8)
     levels[::80, ::80] = levels[1::80, ::80] = levels[2::80, ::80] = 255
 
-    with pytest.raises(ModelError, match="do not show the same"):
+    with pytest.raises(RegistrationFailed, match="do not show the same"):
         windows(channels_of(levels), HOW)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.errors import ModelError, ModelUnavailable
+from domain.errors import ModelError, ModelUnavailable, RegistrationFailed
 from domain.vision import Capability, Detection
 from tests.workers.imaging.boards import board
-from tests.workers.models.contract import FamilyContract
+from tests.workers.models.contract import ODD_SIZES, FamilyContract, grey
 from tests.workers.models.yolo_toys import CLASSES, SIDE, save_pairs
 from workers.hub import digest
 from workers.modelling.pairs import Pairs, compares
@@ -74,6 +74,14 @@ class TestPairs(FamilyContract):
     def fresh(self) -> Model:
         return family.load(self.row)
 
+    @pytest.mark.parametrize("size", ODD_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+    def test_a_picture_of_an_odd_size_is_answered(self, model: Model, size: tuple[int, int]) -> None:
+        if size != (1, 1):
+            super().test_a_picture_of_an_odd_size_is_answered(model, size)
+            return
+        with pytest.raises(RegistrationFailed, match="shows too little"):
+            model.prepare(self.ask_of(grey(*size)))
+
     def check(self, ask: Ask, answer: Any) -> None:
         height, width = ask.pictures[0].shape[:2]
         assert isinstance(answer, Told)
@@ -122,7 +130,7 @@ def test_a_batch_in_which_nothing_differs_is_answered_without_the_network(
 
 def test_it_says_that_it_compares_and_how(model: Model) -> None:
     assert compares(model)
-    assert model.preprocessing == f"pairs{SIDE}to{SIDE}/1"
+    assert model.preprocessing == f"pairs{SIDE}to{SIDE}/2"
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -26,13 +26,14 @@ CLOSE = Registration(correlation=0.98, covered=1.0, shift_px=2.5, rotation_deg=0
 class TableVision:
     """Answers `detect`, `align`, `classes` and `quality` from tables, and nothing else.
 
-    A picture whose place in `fits` is None cannot be laid under its reference.
+    A picture whose place in `fits` is None cannot be laid under its reference; one that is `even` shows too little.
     """
 
     detections: dict[str, tuple[Detection, ...]]
     known: tuple[str, ...] = DETECTOR_CLASSES
     measures: dict[str, Quality] = field(default_factory=dict)
     fits: dict[str, Registration | None] = field(default_factory=dict)
+    even: str = ""
     asked: list[tuple[str, str | None, float]] = field(default_factory=list)
     compared: list[tuple[str, str]] = field(default_factory=list)
 
@@ -47,6 +48,8 @@ class TableVision:
         self.asked.append((picture.name, model, min_score))
         if reference is not None:
             self.compared.append((picture.name, reference.name))
+            if picture.name == self.even:
+                raise RegistrationFailed("the reference shows too little")
         return tuple(one for one in self.detections[picture.name] if one.score >= min_score)
 
     def align(self, picture: Picture, reference: Picture) -> tuple[Picture, Registration]:

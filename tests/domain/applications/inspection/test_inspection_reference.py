@@ -26,9 +26,12 @@ def run(table_vision: Callable[..., Any]) -> Run:
     """Inspect pictures by name, each with what is found in it; the first is the reference."""
 
     def of(
-        found: dict[str, tuple[Detection, ...]], fits: dict[str, Registration | None] | None = None, **more: Any
+        found: dict[str, tuple[Detection, ...]],
+        fits: dict[str, Registration | None] | None = None,
+        even: str = "",
+        **more: Any,
     ) -> tuple[InspectionResult, Any]:
-        vision = table_vision(found, known=("open",), fits=fits or {})
+        vision = table_vision(found, known=("open",), fits=fits or {}, even=even)
         asked = APPLICATION.parse({"model": "boards", "recipe": BOARD, "reference": 0, **more})
         pictures = tuple(Picture(name, 200, 100) for name in ("golden", *found))
         return APPLICATION.run(Case(asked, pictures, vision, cast("Memory", None))), vision
@@ -78,6 +81,16 @@ def test_a_doubtful_comparison_accepts_nothing_but_rejects_by_what_it_found(
     assert words in clean.reasons[0].sentence
     assert [reason.rule for reason in bad.reasons] == ["open", "reference"]
     assert bad.verdict is Verdict.REJECT
+
+
+def test_a_pair_that_the_detector_can_make_nothing_of_is_undecided(run: Run) -> None:
+    result, _ = run({"a": (), "b": ()}, even="b")
+
+    assert result.verdict is Verdict.UNDECIDED
+    (reason,) = result.reasons
+    assert (reason.rule, reason.image) == ("reference", 2)
+    assert "the reference shows too little" in reason.sentence
+    assert [one.passed for one in result.comparisons] == [True, False]
 
 
 def test_a_recipe_says_how_well_a_reference_must_fit(run: Run) -> None:
