@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from domain.errors import Conflict
 from storage.clock import moment
 from storage.revision_tables import model_promotions as promotions
 from storage.revision_tables import model_revisions as revisions
+from storage.revision_tables import model_shadows as shadows
 from storage.revisions import Revision, evaluations_of, exactly, find
 
 PROMOTED = "promoted"
@@ -56,7 +57,7 @@ class Piled(NamedTuple):
 
 
 def promote(connection: Connection, revision: Revision, why: Why) -> Promotion:
-    """Have a revision served from now on.
+    """Have a revision served from now on; where it was in the shadow until now, it is no more.
 
     Raises Conflict where nothing was measured of it, or it is served already.
     """
@@ -66,6 +67,7 @@ def promote(connection: Connection, revision: Revision, why: Why) -> Promotion:
         raise Conflict(f"{told} has no evaluation; run `sightline eval {told} DATASET` first")
     if served and served[-1].revision == revision.revision:
         raise Conflict(f"{revision.revision} of {revision.name!r} is promoted already")
+    connection.execute(delete(shadows).where(shadows.c.name == revision.name, shadows.c.revision == revision.revision))
     return _add(connection, revision, served[-1].revision if served else None, Kind.PROMOTE, why)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Conflict, InvalidRequest
@@ -127,12 +127,21 @@ def collect(connection: Connection, answered: Sequence[ShadowAnswer], lost: Sequ
     """Keep answers and losses; of each candidate the newest answers only."""
     if answered:
         connection.execute(insert(answers).values(at=moment()), [one._asdict() for one in answered])
-    if lost:
-        connection.execute(insert(losses), [one._asdict() for one in lost])
+    for one in lost:
+        _add(connection, one)
     for name, revision in {(one.name, one.revision) for one in answered}:
         mine = (answers.c.name == name, answers.c.revision == revision)
         oldest = select(answers.c.id).where(*mine).order_by(answers.c.id.desc()).offset(KEPT - 1).limit(1)
         connection.execute(delete(answers).where(*mine, answers.c.id < oldest.scalar_subquery()))
+
+
+def _add(connection: Connection, lost: ShadowLoss) -> None:
+    """Count a loss where it was counted before; two that begin to count at once have a row each, and are summed up."""
+    alike = (losses.c.name == lost.name, losses.c.revision == lost.revision, losses.c.reason == lost.reason)
+    first = select(func.min(losses.c.id)).where(*alike).scalar_subquery()
+    counted = update(losses).where(losses.c.id == first).values(calls=losses.c.calls + lost.calls)
+    if connection.execute(counted).rowcount == 0:
+        connection.execute(insert(losses).values(**lost._asdict()))
 
 
 def collected(connection: Connection, candidate: Revision, served: Revision) -> Collected:

@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -36,12 +36,15 @@ class Finished:
 
 
 class Committer:
-    """One thread that commits. `write` is one transaction; it returns the ids for which the guard held."""
+    """One thread that commits. `write` is one transaction; it returns the ids for which the guard held.
+
+    `settled` is told of each job that it is done with here, and whether its outcome stands.
+    """
 
     def __init__(
         self,
         write: Callable[[UUID, Sequence[Outcome]], set[UUID]],
-        settled: Callable[[ClaimedJob], None],
+        settled: Callable[[ClaimedJob, bool], None],
     ) -> None:
         self._write, self._settled = write, settled
         self._queue: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
@@ -69,8 +72,9 @@ class Committer:
                 self._commit(lease, [one.outcome for one in finished if one.lease is lease])
 
     def _commit(self, lease: Lease, outcomes: list[Outcome]) -> None:
+        held: Set[UUID] = frozenset()
         try:
-            self._write_while_it_holds(lease, outcomes)
+            held = self._write_while_it_holds(lease, outcomes)
         except Exception as error:
             if len(outcomes) == 1:
                 self._refuse(lease, outcomes[0], error)
@@ -79,9 +83,10 @@ class Committer:
                     self._commit(lease, [outcome])
                 return
         for outcome in outcomes:
-            self._settled(outcome.job)
+            self._settled(outcome.job, outcome.job.id in held)
 
-    def _write_while_it_holds(self, lease: Lease, outcomes: list[Outcome]) -> None:
+    def _write_while_it_holds(self, lease: Lease, outcomes: list[Outcome]) -> Set[UUID]:
+        """Return the ids of those whose outcomes stand now."""
         given_up = 0
         while lease.holds():
             try:
@@ -96,9 +101,10 @@ class Committer:
             for outcome in outcomes:
                 if outcome.job.id not in held:
                     log.warning("a commit was fenced", extra={"event": "commit.fenced", "job": outcome.job.id})
-            return
+            return held
         for outcome in outcomes:
             log.warning("a lapsed lease's outcome was let go", extra={"event": "commit.let_go", "job": outcome.job.id})
+        return frozenset()
 
     def _refuse(self, lease: Lease, outcome: Outcome, error: Exception) -> None:
         """End a job whose outcome the database does not take."""

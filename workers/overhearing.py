@@ -38,8 +38,8 @@ class Overhearing(Protocol):
     def heard(self, job: UUID, calls: Sequence[Overheard]) -> None:
         """Take the calls of a job that succeeded and is about to be committed."""
 
-    def settled(self, job: UUID) -> None:
-        """Take it that a job was committed, or let go."""
+    def settled(self, job: UUID, *, committed: bool) -> None:
+        """Take it that a job was committed; or not, and then it may run elsewhere and be heard of from there."""
 
     def look(self) -> None:
         """See whether other calls are wanted now. For a thread that may wait."""
@@ -55,7 +55,7 @@ class Nobody:
     def heard(self, job: UUID, calls: Sequence[Overheard]) -> None:
         """See `Overhearing`."""
 
-    def settled(self, job: UUID) -> None:
+    def settled(self, job: UUID, *, committed: bool) -> None:
         """See `Overhearing`."""
 
     def look(self) -> None:

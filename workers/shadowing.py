@@ -58,11 +58,11 @@ class Shadowing:
             if kept:
                 self._uncommitted[job] = kept
 
-    def settled(self, job: UUID) -> None:
-        """Hand the calls of a job on that was committed."""
+    def settled(self, job: UUID, *, committed: bool) -> None:
+        """Hand the calls of a job on that was committed; forget those of one that was not."""
         with self._known:
             calls = self._uncommitted.pop(job, ())
-        for call in calls:
+        for call in calls if committed else ():
             if candidate := self._candidates.get(call.row.name):
                 candidate.ask(job, call)
 

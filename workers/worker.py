@@ -260,9 +260,9 @@ class _Worker:
     def _commit(self, worker: UUID, outcomes: Sequence[object]) -> set[UUID]:
         return write(self.engine, commit, worker, outcomes)
 
-    def _settled(self, job: ClaimedJob) -> None:
+    def _settled(self, job: ClaimedJob, stands: bool) -> None:
         self.crew.settled(job)
-        self.workshop.overhearing.settled(job.id)
+        self.workshop.overhearing.settled(job.id, committed=stands)
 
     def _register(self) -> UUID:
         return write(

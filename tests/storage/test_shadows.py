@@ -4,13 +4,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from domain.errors import Conflict, InvalidRequest
 from storage import shadows
+from storage.revision_tables import shadow_losses
 from storage.session import read, write
 from storage.shadows import Collected, ShadowAnswer, ShadowLoss, collect, collected, disagreements
-from tests.support.revisions import digits, known, promoted
+from tests.support.revisions import digits, evaluated, known, promoted
 
 
 def answer(candidate: str = "b", served: str = "a", **more: Any) -> ShadowAnswer:
@@ -57,6 +58,28 @@ def test_what_is_served_is_no_candidate(engine: Engine) -> None:
     # then it is refused
     with pytest.raises(Conflict, match="is served"):
         write(engine, shadows.cast, known(engine), 0.1)
+
+
+def test_a_candidate_that_is_promoted_is_in_the_shadow_no_more(engine: Engine) -> None:
+    promoted(engine, "a")
+    write(engine, shadows.cast, evaluated(engine, "b"), 0.1)
+    write(engine, shadows.cast, evaluated(engine, "c"), 0.2)
+
+    promoted(engine, "b")
+    assert read(engine, shadows.active, ["boards"])["boards"].revision == digits("c"), "another one stays"
+    promoted(engine, "c")
+
+    assert read(engine, shadows.active, ["boards"]) == {}
+
+
+def test_losses_of_one_kind_take_one_row_however_often_they_are_told(engine: Engine) -> None:
+    for _ in range(5):
+        write(engine, collect, [], [ShadowLoss("boards", digits("b"), "dropped", 3)])
+    write(engine, collect, [], [ShadowLoss("boards", digits("b"), "failed", 1)])
+
+    with engine.connect() as connection:
+        rows = connection.execute(select(shadow_losses.c.reason, shadow_losses.c.calls)).all()
+    assert sorted(tuple(row) for row in rows) == [("dropped", 15), ("failed", 1)]
 
 
 def test_an_ended_shadow_leaves_what_it_collected(engine: Engine) -> None:

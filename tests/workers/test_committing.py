@@ -27,11 +27,14 @@ class Settled:
 
     def __init__(self) -> None:
         self.ids: list[UUID] = []
+        self.stand: list[UUID] = []
+        """whose outcomes do"""
         self._changed = threading.Condition()
 
-    def __call__(self, job: ClaimedJob) -> None:
+    def __call__(self, job: ClaimedJob, stands: bool) -> None:
         with self._changed:
             self.ids.append(job.id)
+            self.stand += [job.id] if stands else []
             self._changed.notify_all()
 
     def until(self, count: int) -> None:
@@ -88,6 +91,7 @@ def test_what_finished_while_a_commit_was_under_way_shares_the_next(life: Life) 
         settled.until(6)
     # then they share a transaction, and all have their results
     assert groups == [1, 5]
+    assert settled.stand == settled.ids
     assert life.count(results) == (6,)
 
 
@@ -115,6 +119,7 @@ def test_one_result_that_cannot_be_stored_does_not_keep_the_others_from_it(life:
     # then the others have succeeded, and that one has failed and says why
     assert [life.state(job.id) for job in (good, broken, also_good)] == ["succeeded", "failed", "succeeded"]
     assert life.row(broken.id).error_code == "result_refused"
+    assert settled.stand == [first.id, good.id, also_good.id]
     assert life.count(results) == (3,)
 
 
@@ -128,7 +133,7 @@ def test_a_lapsed_leases_outcome_is_let_go(life: Life) -> None:
         settled.until(1)
     # then nothing was written, and its thread is free
     assert life.state(job.id) == "running"
-    assert settled.ids == [job.id]
+    assert (settled.ids, settled.stand) == ([job.id], [])
 
 
 def test_outcomes_under_different_leases_are_committed_each_by_its_own_worker(life: Life) -> None:

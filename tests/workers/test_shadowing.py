@@ -84,7 +84,7 @@ class Worker:
         outcome = perform(job, self.workshop, lambda: None)
         assert outcome is not None
         assert self.life.commit(self.worker, outcome) == {job.id}
-        self.shadowing.settled(job.id)
+        self.shadowing.settled(job.id, committed=True)
         return job.id
 
 
@@ -254,7 +254,22 @@ def test_a_suspect_is_shown_to_no_candidate(worker: Worker, settings: Settings) 
     assert outcome is not None
     assert outcome.state is JobState.SUCCEEDED
     # when it is settled, and another job after it
-    worker.shadowing.settled(job.id)
+    worker.shadowing.settled(job.id, committed=True)
+    other = worker.do()
+    eventually(lambda: gathered(worker, candidate, live).calls == 1, BOUND_S, "a call in the shadow")
+    # then only the other's call was asked
+    assert [one.job_id for one in read(worker.engine, disagreements, candidate, live, 5)] == [other]
+
+
+def test_of_a_job_that_is_let_go_nothing_is_asked(worker: Worker, settings: Settings) -> None:
+    # given a job whose outcome was fenced: it runs again elsewhere, and is heard of from there
+    live, candidate = served(settings, "pit"), trained(settings, "crack")
+    write(worker.engine, shadows.cast, candidate, 1.0)
+    worker.shadowing.look()
+    job = worker.life.running(worker.worker)
+    assert perform(job, worker.workshop, lambda: None) is not None
+    worker.shadowing.settled(job.id, committed=False)
+    # when another job is committed
     other = worker.do()
     eventually(lambda: gathered(worker, candidate, live).calls == 1, BOUND_S, "a call in the shadow")
     # then only the other's call was asked
