@@ -1,5 +1,6 @@
 """`sightline train draw …`: draw data sets whose truth is known. Imports nothing heavy by itself."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def draw_surfaces(
     from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, TRAINING_TEXTURES
 
     textures = HELD_OUT_TEXTURES if held_out else TRAINING_TEXTURES
-    with _one_line_errors(), _bar("drawing", count) as (advance, _):
+    with _one_line_errors(), _bar("drawing", count) as advance:
         dataset = write_drawn(out, count, seed, textures=textures, size=(size, size), advance=advance)
     if as_json:
         facts = {"path": str(out), "pictures": count, "objects": len(dataset.content.annotations), "seed": seed}
@@ -64,7 +65,7 @@ def draw_circuits(
     """Draw circuit boards with flaws, each with its golden reference."""
     from workers.training.worlds.circuit_sets import write
 
-    with _one_line_errors(), _bar("drawing", count) as (advance, _):
+    with _one_line_errors(), _bar("drawing", count) as advance:
         dataset = write(out, count, seed, size=(size, size), advance=advance)
     flaws = len(dataset.content.annotations)
     if as_json:
@@ -97,7 +98,7 @@ def draw_defects(  # noqa: PLR0913  (each is an option of the command)
     with _one_line_errors():
         settings = load_settings()
         order = Order(good_pictures(good), kinds_of(classes, prompts), count, seed, clean)
-        with imaginer(profile or settings.models, model) as drawing, _bar("drawing", count + clean) as (advance, _):
+        with imaginer(profile or settings.models, model) as drawing, _bar("drawing", count + clean) as advance:
             dataset = write_imagined(out, drawing, order, settings.image_limits, advance)
     if as_json:
         _print_json(
@@ -174,7 +175,7 @@ def draw_phantoms(
     from workers.training.worlds.phantoms import HELD_OUT_LAYOUTS, TRAINING_LAYOUTS
 
     layouts = HELD_OUT_LAYOUTS if held_out else TRAINING_LAYOUTS
-    with _one_line_errors(), _bar("drawing", count) as (advance, _):
+    with _one_line_errors(), _bar("drawing", count) as advance:
         file = write(out, count, seed, layouts, size, advance)
     if as_json:
         _print_json({"path": str(file), "pictures": count, "seed": seed, "layouts": list(layouts)})
@@ -208,7 +209,7 @@ def draw_notices(
 def _write_scenes(out: Path, count: int, seed: int, order: "Order", as_json: bool) -> None:
     from workers.training.worlds.scene_sets import write
 
-    with _one_line_errors(), _bar("drawing", count) as (advance, _):
+    with _one_line_errors(), _bar("drawing", count) as advance:
         file = write(out, count, seed, order, advance)
     if as_json:
         facts = {"path": str(file), "pictures": count, "seed": seed, "world": order.world.name}
@@ -232,16 +233,10 @@ def _one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(title: str, total: float) -> Iterator[tuple[Callable[[], None], Callable[[float, str], None]]]:
-    """Show a progress bar on stderr. Gives a function that moves it on by one, and one that sets place and note."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _bar(title: str, total: float) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on stderr. Gives a function that moves it on by one."""
+    from workers.training.showing import bar
 
-    note = TextColumn("{task.fields[note]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), note)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total, note="")
-        yield (
-            lambda: progress.advance(task),
-            lambda place, text: progress.update(task, completed=place, note=text),
-        )
+    with bar(title, total) as place:
+        done = itertools.count(1)
+        yield lambda: place(next(done), "")

@@ -16,11 +16,6 @@ app = typer.Typer(help="Make a model of the embedded pack anew, from drawn world
 AsJson = Annotated[bool, typer.Option("--json", help="Print nothing but JSON on stdout.")]
 
 
-@app.callback()
-def _pack() -> None:
-    """Keep each model a sub-command, were there only one."""
-
-
 @app.command("encoder")
 def pack_encoder(
     out: Annotated[Path, typer.Option(help="The folder to write the checkpoint into.")] = Path("runs/encoder"),
