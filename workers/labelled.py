@@ -24,7 +24,7 @@ SPLIT = f"by picture, at random into halves (seed {SPLIT_SEED})"
 class LabelledLine(BaseModel):
     """A line of a set. Fields of other names are passed over."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
     group: str | None = Field(default=None, min_length=1)
     """what it shows a part of (a part, a patient): lines of one group are never split between shares"""
@@ -75,7 +75,7 @@ class LabelledText(LabelledImage):
 class TrueFinding(BaseModel):
     """A finding that is there, and its side: `left`, `right`, or empty where it has none."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
     finding: str = Field(min_length=1)
     side: str = ""
@@ -171,7 +171,7 @@ def _line(text: str, place: str) -> LabelledLine:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file} is no text of labelled lines, a JSON object in each: {error}") from error
 

@@ -54,6 +54,26 @@ def test_a_separator_of_lines_within_a_text_does_not_part_it(tmp_path: Path) -> 
     assert read.text == "A\u2028B"
 
 
+def test_numbers_are_taken_as_texts(tmp_path: Path) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_text('{"image": "a.png", "label": 3, "group": 17}')
+    [digit] = read_lines(file)
+    file.write_text('{"image": "a.png", "question": "how many?", "options": [1, 2], "answer": 2}')
+    [counted] = read_lines(file)
+
+    assert isinstance(digit, LabelledPicture)
+    assert (digit.label, digit.group) == ("3", "17")
+    assert isinstance(counted, LabelledQuestion)
+    assert (counted.options, counted.answer) == (("1", "2"), "2")
+
+
+def test_a_byte_order_mark_before_the_lines_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_text('{"image": "a.png", "label": "a cat"}', "utf-8-sig")
+
+    assert len(read_lines(file)) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -61,7 +81,10 @@ def test_a_separator_of_lines_within_a_text_does_not_part_it(tmp_path: Path) -> 
         ("[1]", "line 2: a line is a JSON object with one of"),
         ('{"image": "b.png"}', "line 2: a line is a JSON object with one of"),
         ('{"image": "b.png", "label": ""}', "line 2: label: String should have at least 1 character"),
-        ('{"image": "b.png", "text": "EXIT"}', "line 2: a file has labels, questions, texts, drafts or translations"),
+        (
+            '{"image": "b.png", "text": "EXIT"}',
+            "line 2: a file has labels, questions, phrases, texts, drafts or translations",
+        ),
         ('{"source": "Ausgang", "target": "exit"}', "line 2: from: Field required; to: Field required"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import InvalidRequest
 from workers.training.batches import batches
-from workers.training.coco import Dataset, bits, read, write_drawn
+from workers.training.coco import CocoAnnotation, CocoImage, Dataset, bits, read, write_drawn
 from workers.training.worlds.surfaces import CLASSES, TRAINING_TEXTURES, draw
 
 
@@ -139,3 +139,57 @@ def test_a_file_that_is_no_data_set_is_refused_by_name(tmp_path: Path, content: 
 def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="does not exist"):
         read(tmp_path)
+
+
+TRIANGLE = [1, 1, 7, 1, 1, 7]
+AT = CocoImage(id=1, file_name="a.png", width=10, height=8)
+
+
+def shaped(segmentation: object) -> CocoAnnotation:
+    told = {"id": 5, "image_id": 1, "category_id": 1, "bbox": (0, 0, 4, 2), "segmentation": segmentation}
+    return CocoAnnotation.model_validate(told)
+
+
+@pytest.mark.parametrize("broken", [[], [1, 1, 7, 1], [0, 0, 9, 7, 3]])
+def test_a_part_of_a_mask_that_encloses_nothing_is_left_out(broken: list[float]) -> None:
+    whole = bits(shaped([TRIANGLE]), AT)
+
+    assert np.array_equal(bits(shaped([broken, TRIANGLE]), AT), whole)
+    assert shaped([broken]).segmentation is None
+    assert bits(shaped([broken]), AT).sum() == 8, "its box"
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        ([[float("nan"), 1, 2, 2, 3, 1]], "near to the picture"),
+        ([[1e8, 1, 2, 2, 3, 1]], "near to the picture"),
+        ([["a", 1, 2, 2, 3, 1]], "could not convert"),
+        ("somewhere", "a polygon is"),
+        ({"size": [8, 10], "counts": [3, 4]}, "add up to the 80 pixels"),
+        ({"size": [8, 10], "counts": [0.5, 79.5]}, "add up to the 80 pixels"),
+        ({"size": [8, 10], "counts": [float("inf")]}, "a size and counts"),
+        ({"size": [10, 8], "counts": [80]}, "its image of"),
+    ],
+)
+def test_a_mask_that_cannot_be_read_is_refused_with_its_picture_and_id(segmentation: object, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"annotation 5 of a\.png: .*{words}"):
+        bits(shaped(segmentation), AT)
+
+
+def test_run_lengths_may_be_written_as_whole_floats() -> None:
+    assert bits(shaped({"size": [8.0, 10.0], "counts": [3.0, 4.0, 73.0]}), AT).sum() == 4
+
+
+def test_categories_of_one_name_are_one_class(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "group": 17}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}],
+        "categories": [{"id": at, "name": name} for at, name in enumerate(("screw", "screw", "nut"))],
+    }
+
+    found = read(_write(tmp_path, content))
+
+    assert found.classes == ("screw", "nut")
+    assert [one.category_id for one in found.content.annotations] == [0]
+    assert found.content.images[0].group == "17", "a number is taken as a text"

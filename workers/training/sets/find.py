@@ -4,7 +4,8 @@ from pathlib import Path
 
 from domain.errors import InvalidRequest
 from workers.training import coco
-from workers.training.sets import lines, yolo_folder
+from workers.training.sets import coco_folder, lines, yolo_folder
+from workers.training.sets.checking import checked
 from workers.training.sets.labelled_set import LabelledSet
 
 FORMS = (
@@ -16,16 +17,18 @@ FORMS = (
 def find(path: Path) -> LabelledSet:
     """Read the set at a path: a folder, a file of lines, or a folder that holds one such file.
 
-    Raises InvalidRequest that names the file, the line where there is one, and what to do.
+    Of pictures with objects every header is read, every box and mask looked at. Raises InvalidRequest that names the
+    file, the line where there is one, and what to do; ImageTooLarge on a picture that nothing could hold.
     """
     if not path.exists():
         raise InvalidRequest(f"{path} does not exist; a set is {FORMS}")
     if path.is_file():
         return _of_file(path)
-    if (path / coco.ANNOTATIONS).exists():
-        return coco.read(path)
-    if yolo_folder.description(path) is not None or (path / yolo_folder.LABELS).is_dir():
-        return yolo_folder.read(path)
+    if coco_folder.parts(path):
+        return checked(coco.read(path))
+    told = yolo_folder.description(path)
+    if told is not None or (path / yolo_folder.LABELS).is_dir():
+        return yolo_folder.read(told or path)
     files = sorted(path.glob("*.jsonl"))
     if len(files) > 1:
         raise InvalidRequest(f"{path} holds several files of lines: {', '.join(one.name for one in files)}; name one")
@@ -35,8 +38,11 @@ def find(path: Path) -> LabelledSet:
 
 
 def _of_file(path: Path) -> LabelledSet:
-    if path.suffix == ".jsonl":
-        return lines.read(path)
-    if path.name == coco.ANNOTATIONS or path.name in yolo_folder.DESCRIPTIONS:
-        return find(path.parent)
+    match path.suffix.lower():
+        case ".jsonl":
+            return lines.read(path)
+        case ".json":
+            return checked(coco.read(path))
+        case ".yaml" | ".yml":
+            return yolo_folder.read(path)
     raise InvalidRequest(f"{path} is no labelled set; a set is {FORMS}")

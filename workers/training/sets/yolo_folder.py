@@ -6,6 +6,7 @@ does, or classes are called by their numbers. Read into the form of COCO, which 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from domain.errors import InvalidRequest
 from workers.training.coco import CocoAnnotation, CocoCategory, CocoFile, Dataset
 from workers.training.sets.labelled_set import NAMES, Share
+from workers.training.sets.texts import text_of
 from workers.training.sets.yolo_labels import image, lines, objects
 
 DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml")
@@ -33,30 +35,45 @@ class _Picture:
 
 
 def description(folder: Path) -> Path | None:
-    """Return the file that describes a YOLO folder, if there is one."""
-    return next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
+    """Return the file that describes a YOLO folder, if there is one: by its name, or by what it says.
 
-
-def read(folder: Path) -> Dataset:
-    """Read a YOLO folder.
-
-    Raises InvalidRequest that names the file, its line where it has one, and what to do.
+    Raises InvalidRequest where several of other names do.
     """
-    told = description(folder)
-    root, names, pictures = _described(told) if told else _plain(folder)
+    named = next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
+    if named is not None:
+        return named
+    others = sorted(file for suffix in ("yaml", "yml") for file in folder.glob(f"*.{suffix}") if _describes(file))
+    if len(others) > 1:
+        raise InvalidRequest(f"{folder} holds several sets: {', '.join(one.name for one in others)}; name one")
+    return others[0] if others else None
+
+
+def _describes(file: Path) -> bool:
+    try:
+        told = yaml.safe_load(text_of(file))
+    except (InvalidRequest, yaml.YAMLError):
+        return False  # a text of something else
+    return isinstance(told, dict) and bool(told.get("names")) and bool(told.get("train"))
+
+
+def read(place: Path) -> Dataset:
+    """Read a YOLO folder, or the set that a description (`data.yaml`, whatever it is called) tells of.
+
+    Raises InvalidRequest that names the file, its line where it has one, and what to do; ImageTooLarge.
+    """
+    told = place if place.is_file() else description(place)
+    root, names, pictures = _described(told) if told else _plain(place)
     if not pictures:
-        raise InvalidRequest(f"{told or folder} names no pictures; they are to lie under {folder / IMAGES}")
+        raise InvalidRequest(f"{told or place} names no pictures; they are to lie under {root / IMAGES}")
     if not any(picture.labels.exists() for picture in pictures):
-        raise InvalidRequest(
-            f"{folder} has no labels: {pictures[0].path} is to have its objects in {pictures[0].labels}"
-        )
+        raise InvalidRequest(f"{root} has no labels: {pictures[0].path} is to have its objects in {pictures[0].labels}")
     images, annotations = [], list[CocoAnnotation]()
     for number, picture in enumerate(pictures, start=1):
         images.append(image(number, picture.path, root, picture.share))
-        annotations += (
+        annotations += [
             CocoAnnotation(id=len(annotations) + at, image_id=number, **shape)
             for at, shape in enumerate(objects(picture.labels, images[-1], names), start=1)
-        )
+        ]
     categories = tuple(CocoCategory(id=number, name=names[number]) for number in sorted(names))
     return Dataset(root, CocoFile(images=tuple(images), annotations=tuple(annotations), categories=categories), ".")
 
@@ -67,8 +84,8 @@ Found = tuple[Path, Mapping[int, str], list[_Picture]]
 def _described(file: Path) -> Found:
     """Read data.yaml: where the set lies, its classes, its pictures."""
     try:
-        told = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        told = yaml.safe_load(text_of(file))
+    except yaml.YAMLError as error:
         raise InvalidRequest(f"{file} is no YAML: {error}") from error
     if not isinstance(told, dict) or not any(told.get(name) for name in SHARES):
         raise InvalidRequest(f"{file} is to name the folders of the pictures as {', '.join(SHARES)}")
@@ -78,14 +95,21 @@ def _described(file: Path) -> Found:
     pictures = [
         picture
         for name, share in SHARES.items()
-        for place in _several(told.get(name))
-        for picture in _listed(_located(root, str(place), file), share)
+        for named in _several(told.get(name))
+        for place in _located(root, str(named), file, needed=name == "train")
+        for picture in _listed(place, share)
     ]
-    divided = any(told.get(name) and told[name] != told.get("train") for name in ("val", "test"))
-    if not divided:
-        once = {picture.path: _Picture(picture.path, None, picture.labels) for picture in pictures}
-        pictures = list(once.values())
-    return root, _classes(told.get("names"), file), pictures
+    return root, _classes(told.get("names"), file), _divided(pictures)
+
+
+def _divided(pictures: Sequence[_Picture]) -> list[_Picture]:
+    """Return each picture once, in the share that names it first; in none where all are in one."""
+    once: dict[Path, _Picture] = {}
+    for picture in pictures:
+        once.setdefault(picture.path, picture)
+    if len({picture.share for picture in once.values()}) > 1:
+        return list(once.values())
+    return [_Picture(picture.path, None, picture.labels) for picture in once.values()]
 
 
 def _plain(folder: Path) -> Found:
@@ -93,12 +117,11 @@ def _plain(folder: Path) -> Found:
     pictures = []
     for path in _within(folder / IMAGES):
         top = path.relative_to(folder / IMAGES).parts[0]
-        pictures.append(_Picture(path, NAMES.get(top), _labels_of(path)))
-    if len({picture.share for picture in pictures}) == 1:
-        pictures = [_Picture(picture.path, None, picture.labels) for picture in pictures]
+        pictures.append(_Picture(path, NAMES.get(top.lower()), _labels_of(path)))
+    pictures = _divided(pictures)
     file = next((place / CLASSES for place in (folder, folder / LABELS) if (place / CLASSES).is_file()), None)
     if file is not None:
-        return folder, _classes(file.read_text("utf-8").split("\n"), file), pictures
+        return folder, _classes(text_of(file).split("\n"), file), pictures
     numbers = {line.split()[0] for one in pictures for _, line in lines(one.labels) if line.split()[0].isdecimal()}
     return folder, {int(number): number for number in sorted(numbers, key=int)}, pictures
 
@@ -107,11 +130,16 @@ def _several(told: Any) -> Sequence[Any]:  # noqa: ANN401  (whatever the file sa
     return told if isinstance(told, list) else [told] if told else []
 
 
-def _located(root: Path, place: str, file: Path) -> Path:
-    """Return a folder, or a list of pictures, that data.yaml names; a leading `../` is a habit of one exporter."""
+def _located(root: Path, place: str, file: Path, *, needed: bool) -> list[Path]:
+    """Return a folder, or a list of pictures, that data.yaml names; a leading `../` is a habit of one exporter.
+
+    None where it is not there and not needed: exporters name shares that they leave out.
+    """
     for path in (root / place, root / place.removeprefix("../")):
         if path.exists():
-            return path
+            return [Path(normpath(path))]
+    if not needed:
+        return []
     raise InvalidRequest(f"{file} names {place}, and {root / place} does not exist; correct it, or put it there")
 
 
@@ -119,7 +147,7 @@ def _listed(place: Path, share: Share) -> Iterator[_Picture]:
     if place.is_dir():
         paths = _within(place)
     else:
-        paths = [place.parent / line.strip() for line in place.read_text("utf-8").split("\n") if line.strip()]
+        paths = [place.parent / line.strip() for line in text_of(place).split("\n") if line.strip()]
     return (_Picture(path, share, _labels_of(path)) for path in paths)
 
 

@@ -7,27 +7,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from domain.errors import InvalidRequest
 from workers.training.coco import CocoImage
+from workers.training.sets.headers import header
 from workers.training.sets.labelled_set import Share
+from workers.training.sets.texts import text_of
 
-ORIENTATION, TURNED = 0x0112, frozenset({5, 6, 7, 8})
-"""The EXIF tag of a picture that is shown otherwise than it is stored, and its values for a quarter turn."""
 BEYOND = 0.01
 """By so much of a side an object may reach beyond its picture: labelling programs round so. It ends at the edge."""
 
 
 def image(number: int, path: Path, root: Path, share: Share | None) -> CocoImage:
-    """Return a picture as COCO has it, with the size that it is shown at. Raises InvalidRequest where it is none."""
-    try:
-        with Image.open(path) as opened:
-            width, height = opened.size
-            if opened.getexif().get(ORIENTATION) in TURNED:
-                width, height = height, width
-    except (OSError, UnidentifiedImageError) as error:
-        raise InvalidRequest(f"{path} cannot be read as an image: {error}; take it out, or replace it") from error
+    """Return a picture as COCO has it, with the size that it is shown at. Raises as `header` does."""
+    width, height = header(path).shown
     name = path.relative_to(root) if path.is_relative_to(root) else path
     return CocoImage(id=number, file_name=str(name), width=width, height=height, split=share and share.value)
 
@@ -51,10 +43,13 @@ def objects(file: Path, picture: CocoImage, names: Mapping[int, str]) -> Iterato
 
 
 def lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines with something in them, numbered from 1; none of a file that is not there."""
+    """Yield the lines with something in them, numbered from 1; none of a file that is not there.
+
+    Raises InvalidRequest where it is no text.
+    """
     if not file.exists():
         return
-    for number, line in enumerate(file.read_text("utf-8").split("\n"), start=1):
+    for number, line in enumerate(text_of(file).split("\n"), start=1):
         if line.strip():
             yield number, line
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from domain.errors import InvalidRequest
+from domain.errors import ImageTooLarge, InvalidRequest
 from workers.training.coco import Dataset, bits
 from workers.training.sets.find import find
 from workers.training.sets.hashing import data_hash
@@ -134,6 +134,73 @@ def test_what_is_wrong_with_a_yolo_folder_is_told(tmp_path: Path) -> None:
     text(told, "train: images", "names: [dent]")
     (tmp_path / "images" / "0.png").write_text("no picture")
     with pytest.raises(InvalidRequest, match=r"0\.png cannot be read as an image"):
+        find(tmp_path)
+
+
+def test_a_picture_of_several_shares_is_in_the_first_and_a_share_that_is_not_there_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    for share in ("train", "val"):
+        picture(tmp_path / "images" / share / "0.png")
+        text(tmp_path / "labels" / share / "0.txt", "0 0.5 0.5 1 1", "0 0.5 0.5 0.5 0.5")
+    told = text(tmp_path / "data.yaml", "train: images/train", "val: images/val", "test: images/val", "names: [dent]")
+    assert [item.share for item in find(tmp_path).items()] == [Share.TRAIN, Share.VALIDATION]
+    text(told, "train: images/train", "val: images/val", "test: images/test", "names: [dent]")
+
+    found = boxes(tmp_path)
+
+    assert [item.share for item in found.items()] == [Share.TRAIN, Share.VALIDATION]
+    assert [one.id for one in found.content.annotations] == [1, 2, 3, 4]
+
+
+def test_a_description_may_be_called_otherwise_and_named_itself(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "0.png")
+    text(tmp_path / "labels" / "0.txt", "0 0.5 0.5 1 1")
+    told = text(tmp_path / "pcb.yaml", "train: images", "names: [dent]")
+    text(tmp_path / "notes.yaml", "taken: today")
+
+    assert boxes(tmp_path).classes == boxes(told).classes == ("dent",)
+    text(tmp_path / "other.yml", "train: images", "names: [scratch]")
+    with pytest.raises(InvalidRequest, match=r"several sets: other\.yml, pcb\.yaml; name one"):
+        find(tmp_path)
+
+
+def test_folders_that_are_called_as_shares_are_these_in_capitals_too(tmp_path: Path) -> None:
+    for share in ("Train", "Val"):
+        picture(tmp_path / "images" / share / "0.png")
+        text(tmp_path / "labels" / share / "0.txt", "0 0.5 0.5 1 1")
+
+    assert [item.share for item in find(tmp_path).items()] == [Share.TRAIN, Share.VALIDATION]
+
+
+def test_texts_may_begin_with_a_byte_order_mark_and_are_in_utf_8(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "0.png")
+    labels, classes = tmp_path / "labels" / "0.txt", tmp_path / "classes.txt"
+    listed, told = tmp_path / "train.txt", tmp_path / "data.yaml"
+    contents = {
+        labels: "0 0.5 0.5 1 1",
+        classes: "dent",
+        listed: "images/0.png",
+        told: "train: train.txt\nnames: [Öse]",
+    }
+    for file, content in contents.items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content, "utf-8-sig")
+    assert boxes(tmp_path).classes == ("Öse",)
+    told.unlink()
+    assert boxes(tmp_path).classes == ("dent",)
+    for file in (labels, classes):
+        file.write_bytes("Öse".encode("latin-1"))
+        with pytest.raises(InvalidRequest, match=rf"{file.name} is no text in UTF-8"):
+            find(tmp_path)
+
+
+def test_a_picture_too_large_for_any_reader_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "images" / "0.png")
+    text(tmp_path / "labels" / "0.txt", "0 0.5 0.5 1 1")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+
+    with pytest.raises(ImageTooLarge, match=r"0\.png: Image size"):
         find(tmp_path)
 
 
