@@ -57,7 +57,7 @@ class Measured(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    dataset: str = Field(max_length=1000, description="as it was named on the command")
+    dataset: str = Field(max_length=1000, description="the name of its folder or file")
     data_hash: str = Field(min_length=1, max_length=128, description="figures are compared on the same one only")
     metrics: Mapping[str, FiniteFloat]
     report: Mapping[str, Any] = Field(default_factory=dict)

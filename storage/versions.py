@@ -1,8 +1,10 @@
 """The revisions of trained models as somebody looks at them: each with its state, and two of them side by side."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
@@ -10,6 +12,9 @@ from sqlalchemy import Connection
 from storage.promotions import pile
 from storage.revisions import Evaluation, Revision, evaluations_of, listing
 from storage.shadows import Collected, Disagreement, active, collected, disagreements
+
+COUNTED = frozenset({"calibration_lines", "sided_findings"})
+"""Of what a report calls its settings: those that hang on the answers, and not on how they were judged."""
 
 
 class State(StrEnum):
@@ -37,12 +42,14 @@ class RevisionView(Revision):
 
 
 class SideBySide(BaseModel):
-    """The newest figures of two revisions on one labelled set, and how much larger the second one's are."""
+    """The newest figures of two revisions on one labelled set at the same settings, and by how much b's are larger."""
 
     model_config = ConfigDict(frozen=True)
 
     dataset: str
     data_hash: str
+    settings: Mapping[str, Any]
+    """what the figures hang on: the IoU and the score at which boxes count, and the like"""
     a: Mapping[str, float]
     b: Mapping[str, float]
     differences: Mapping[str, float]
@@ -50,7 +57,7 @@ class SideBySide(BaseModel):
 
 
 class Comparison(BaseModel):
-    """Two revisions: their figures on the sets that both were measured on, and what the shadow collected of b."""
+    """Two revisions: their figures on sets that both were measured on alike, and what the shadow collected of b."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,7 +94,7 @@ def overview(connection: Connection, name: str | None = None) -> list[RevisionVi
 def compare(connection: Connection, a: Revision, b: Revision, most: int = 20) -> Comparison:
     """Put two revisions side by side; of the calls that they answered otherwise, the newest so many."""
     newest_a, newest_b = (_newest(connection, revision) for revision in (a, b))
-    measured = [_side_by_side(one, newest_b[data]) for data, one in newest_a.items() if data in newest_b]
+    measured = [_side_by_side(one, newest_b[asked]) for asked, one in newest_a.items() if asked in newest_b]
     return Comparison(
         name=a.name,
         a=a.revision,
@@ -98,11 +105,20 @@ def compare(connection: Connection, a: Revision, b: Revision, most: int = 20) ->
     )
 
 
-def _newest(connection: Connection, revision: Revision) -> dict[str, Evaluation]:
-    """Return the newest evaluation on each labelled set, by the set's hash."""
-    return {one.data_hash: one for one in reversed(evaluations_of(connection, revision))}
+def _newest(connection: Connection, revision: Revision) -> dict[tuple[str, str], Evaluation]:
+    """Return the newest evaluation on each labelled set at each settings, by the set's hash and by these."""
+    return {
+        (one.data_hash, json.dumps(_settings(one), sort_keys=True)): one
+        for one in reversed(evaluations_of(connection, revision))
+    }
+
+
+def _settings(one: Evaluation) -> dict[str, Any]:
+    told = one.report.get("settings") or {}
+    return {name: value for name, value in told.items() if name not in COUNTED}
 
 
 def _side_by_side(a: Evaluation, b: Evaluation) -> SideBySide:
     differences = {name: b.metrics[name] - value for name, value in a.metrics.items() if name in b.metrics}
-    return SideBySide(dataset=b.dataset, data_hash=b.data_hash, a=a.metrics, b=b.metrics, differences=differences)
+    figures = {"a": a.metrics, "b": b.metrics, "differences": differences}
+    return SideBySide(dataset=b.dataset, data_hash=b.data_hash, settings=_settings(b), **figures)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from domain.errors import InvalidRequest, ModelError
+from domain.errors import InvalidRequest, ModelError, RegistrationFailed
 from domain.geometry import Box
 from domain.images import ImageLimits
 from domain.vision import Capability, Detection, Grounding, Label
@@ -13,14 +13,18 @@ from workers.imaging.decode import decode
 from workers.labelled import LabelledPicture, LabelledQuestion, LabelledText
 from workers.modelling.temperature import tempered
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
-from workers.training.coco import CocoAnnotation, Dataset
-from workers.training.measures.matching import NONE, box_overlaps, of_one_label
+from workers.training.coco import Dataset
+from workers.training.evaluating.shown import shown, used
+from workers.training.measures.matching import NONE, Overlaps, box_overlaps, crowded, of_one_label
 from workers.training.measures.matching import matched as matching
 
 MATCHED = 0.5
 """A box is right where it overlaps one of its class by so much (IoU), as in PASCAL VOC and COCO's AP50."""
 WEAKEST = 0.05
 """Boxes below this score, at the temperature 1, are not judged: there is no end of them, and nobody asks for them."""
+
+Labelled = tuple[str, Box]
+"""An object's class, and where it is."""
 
 
 @dataclass(frozen=True)
@@ -180,32 +184,47 @@ class Boxes:
         told: dict[str, Any] = {"min_score": tempered(WEAKEST, temperature)}
         if self.capability is Capability.GROUND:
             told["phrases"] = classes
-        elif unknown := sorted(set(classes) - set(model.classes)):
+        elif unknown := sorted(used(self.dataset) - set(model.classes)):
             raise InvalidRequest(
                 f"{self.source}: the model knows no {', '.join(unknown)}; take them out of the set, or rename them to "
                 f"what it knows: {', '.join(model.classes)}"
             )
         names = {item.id: item.name for item in self.dataset.content.categories}
         for image, objects in self.dataset.pairs():
-            path = self.dataset.path(image)
-            found = _value(model, Ask(self.capability, (look(path),), told))
+            try:
+                pictures = shown(model, look, self.dataset, image)
+            except RegistrationFailed:
+                continue  # nothing is found, right or wrong, where there is nothing to compare with
+            found = _value(model, Ask(self.capability, pictures, told))
             boxes = [(_name(one), one.score, one.box) for one in found if _name(one) in classes]
-            truth = [(names[item.category_id], _box(item)) for item in objects]
-            for score, right in matched(boxes, truth):
-                yield Judgement(str(path), (score,), (right,))
+            singles, crowds = (
+                [(names[item.category_id], item.box) for item in objects if item.iscrowd is crowd]
+                for crowd in (False, True)
+            )
+            for score, right in matched(boxes, singles, crowds):
+                yield Judgement(str(self.dataset.path(image)), (score,), (right,))
 
 
-def matched(found: Sequence[tuple[str, float, Box]], truth: Sequence[tuple[str, Box]]) -> Iterator[tuple[float, bool]]:
+def matched(
+    found: Sequence[tuple[str, float, Box]], truth: Sequence[Labelled], crowds: Sequence[Labelled] = ()
+) -> Iterator[tuple[float, bool]]:
     """Yield for each found box (class, score, box), best first, its score and whether it is right.
 
-    It takes the object of its class, of those still free, that it overlaps most; from an IoU of 0.5 on.
+    It takes the object of its class, of those still free, that it overlaps most; from an IoU of 0.5 on. One that takes
+    none and lies mostly in a crowd of its class is neither.
     """
     ordered = sorted(found, key=lambda one: -one[1])
-    overlaps = box_overlaps([box for _, _, box in ordered], [box for _, box in truth])
-    alike = of_one_label(overlaps, [name for name, _, _ in ordered], [label for label, _ in truth])
     scores = [score for _, score, _ in ordered]
-    for score, place in zip(scores, matching(scores, alike, MATCHED), strict=True):
-        yield score, place != NONE
+    places = matching(scores, _alike(ordered, truth), MATCHED)
+    left_out = crowded(places, _alike(ordered, crowds, crowds=True))
+    for score, place, out in zip(scores, places, left_out, strict=True):
+        if not out:
+            yield score, place != NONE
+
+
+def _alike(found: Sequence[tuple[str, float, Box]], truth: Sequence[Labelled], *, crowds: bool = False) -> Overlaps:
+    overlaps = box_overlaps([box for _, _, box in found], [box for _, box in truth], crowds=crowds)
+    return of_one_label(overlaps, [name for name, _, _ in found], [label for label, _ in truth])
 
 
 def _value(model: Model, ask: Ask) -> Any:  # noqa: ANN401  (a domain value)
@@ -228,8 +247,3 @@ def _shares(kind: ScoreKind, model: Model, known: Sequence[ScoreKind]) -> bool:
 
 def _name(one: Detection | Grounding) -> str:
     return one.label if isinstance(one, Detection) else one.phrase
-
-
-def _box(item: CocoAnnotation) -> Box:
-    x, y, width, height = item.bbox
-    return Box(x0=x, y0=y, x1=x + width, y1=y + height)

@@ -85,7 +85,7 @@ def compare(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put two revisions side by side: on the sets that both were measured on, and what the shadow collected of B."""
+    """Put two revisions side by side: on the sets that both were measured on alike, and what the shadow got of B."""
     with database(load_settings(data=data)) as engine:
         pair = [read(engine, promotions.named, name, one) for one in (a, b)]
         found = read(engine, versions.compare, *pair, most=most)
@@ -164,9 +164,10 @@ def _figures(metrics: Mapping[str, float]) -> str:
 
 def _print_comparison(found: Comparison) -> None:
     if not found.measured:
-        typer.echo(f"no set was both measured on; run `sightline eval {found.name}@REVISION DATASET` for each")
+        typer.echo(f"no set was both measured on alike; run `sightline eval {found.name}@REVISION DATASET` for each")
     for one in found.measured:
-        typer.echo(f"{one.dataset} ({one.data_hash}):")
+        settings = "".join(f", {name} {value}" for name, value in one.settings.items())
+        typer.echo(f"{one.dataset} ({one.data_hash}){settings}:")
         print_table(("", found.a, found.b, "difference"), _rows(one))
     seen = found.shadow
     lost = ", ".join(f"{count} {reason}" for reason, count in seen.losses.items())

@@ -12,7 +12,7 @@ from domain.applications.training.schema import Name
 from domain.errors import InvalidRequest
 from storage.settings import Settings
 from workers.hub import fetched
-from workers.training.evaluating.candidate import candidate
+from workers.training.evaluating.candidate import candidate, weights
 from workers.training.learners.learner import Options
 from workers.training.sets.splitting import Division
 from workers.training.training import Order
@@ -69,11 +69,12 @@ def beginning(named: str | None, family: str, settings: Settings) -> Beginning:
     """
     if named is None:
         return Beginning()
-    found = candidate(named, settings, family=family if Path(named).exists() else None)
+    weighed = weights(named, settings)
+    found = candidate(named, settings, family=None if weighed is None else family)
     if found.spec.family != family:
         raise InvalidRequest(f"{named} is a checkpoint of {found.spec.family}, and {family} cannot begin with it")
     path = fetched(found.spec) if found.spec.hub_id else found.spec.path
-    return Beginning(path, f"{path.name if Path(named).exists() else found.name}@{found.spec.revision}")
+    return Beginning(path, f"{found.name if weighed is None else path.name}@{found.spec.revision}")
 
 
 def on_device(named: str) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -70,6 +71,8 @@ def eval_model(  # noqa: PLR0913  (each is an option of the command)
 
     settings = load_settings(data=data)
     settings = settings.model_copy(update={"models": profile}) if profile else settings
+    if out is not None:
+        _can_be_written(out)
     chosen = None if model in applications() else candidate(model, settings, family)
     paper = _paper(find(dataset), chosen, share, only, listed)
     with _bar(f"{model} on {dataset.name}", len(paper.part.items())) as advance:
@@ -77,14 +80,24 @@ def eval_model(  # noqa: PLR0913  (each is an option of the command)
             told, judged = _of_application(model, parameters, paper, iou, settings, advance)
         else:
             told, judged = _of_model(chosen, paper, (iou, score), settings, advance)
-    if out is not None:
-        from workers.training.evaluating.report import write
-
-        write(told, judged, out)
     if as_json:
         typer.echo(told.model_dump_json(indent=2))
     else:
         _print(told)
+    if out is not None:
+        from workers.training.evaluating.report import write
+
+        write(told, judged, out, settings.image_limits)
+
+
+def _can_be_written(out: Path) -> None:
+    """Make the folder before anything is answered. Raises InvalidRequest where nothing can be written into it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"--out {out}: {error.strerror}; name a folder that can be written into") from error
 
 
 def _of_model(
@@ -151,32 +164,30 @@ def _needing_the_worker() -> Iterator[None]:
 def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a progress bar on stderr, and give what moves it on by one."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total)
+        task = progress.add_task(escape(title), total=total)
         yield lambda: progress.advance(task)
 
 
 def _print(told: "Evaluation") -> None:
     """Print the figures over all, and those of each class."""
-    from rich.console import Console
-    from rich.table import Table
+    from workers.printing import print_table
 
-    console = Console()
     typer.echo(f"{told.model} {told.revision}: {told.count} judged for {told.kind}, {told.split}")
-    table = Table("figure", "", "95% interval", box=None, pad_edge=False)
-    for name, value in told.metrics.items():
-        low_high = told.intervals.get(name)
-        table.add_row(name, _number(value), f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else "")
-    console.print(table)
+    figures = [(name, _number(value), _between(told.intervals.get(name))) for name, value in told.metrics.items()]
+    print_table(("figure", "", "95% interval"), figures)
     told_of = dict.fromkeys(name for figures in told.per_class.values() for name in figures)
     names = [name for name in told_of if not name.endswith(("_low", "_high"))]
     if names:
-        classes = Table("", *names, box=None, pad_edge=False)
-        for label, figures in told.per_class.items():
-            classes.add_row(label, *(_number(figures.get(name)) for name in names))
-        console.print(classes)
+        rows = [(label, *(_number(of_one.get(name)) for name in names)) for label, of_one in told.per_class.items()]
+        print_table(("", *names), rows)
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
 
 
 def _number(value: float | None) -> str:

@@ -1,22 +1,23 @@
 """Letting a whole application decide on the pictures of a labelled set, and judging what it decided."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from domain.applications import Application, Case
-from domain.errors import InvalidRequest
-from domain.vision import Capability
+from domain.applications.application import Parameters
+from domain.errors import ImageRejected, InvalidRequest, ModelError, ModelUnavailable, RunError
 from storage.claims import ClaimedJob
 from storage.settings import Settings
 from workers.database import database
 from workers.device import Census, Device
 from workers.judging import Look
+from workers.models.family import Pixels
 from workers.registered import locating
 from workers.registry import Registry
 from workers.residency import Residency
@@ -26,8 +27,12 @@ from workers.training.evaluating.judged import Advance, Judged
 from workers.training.evaluating.paper import Paper
 from workers.training.evaluating.report import Named, told
 from workers.training.evaluating.scenes import truth
+from workers.training.evaluating.shown import sized
 from workers.training.measures.evaluation import Evaluation, Kind
+from workers.training.sets.hashing import data_hash
 from workers.vision import JobVision
+
+log = logging.getLogger(__name__)
 
 Judge = Callable[[Sequence[Decision], Sequence[str], float], Judged]
 JUDGES: Mapping[str, Judge] = {"inspection": of_inspections}
@@ -54,52 +59,85 @@ class Deciding:
 def evaluate(deciding: Deciding, paper: Paper, iou: float, command: str, advance: Advance) -> tuple[Evaluation, Judged]:
     """Run the application on every picture of a set of objects and judge its decisions.
 
-    Raises InvalidRequest where no set tells what is right of this application, or the set is of another kind; and what
-    the application raises.
+    Raises InvalidRequest where no set tells what is right of this application, or the set is of another kind or lacks a
+    picture; ModelError where each picture failed; and what the application raises of its parameters.
     """
     name, part = deciding.application.name, paper.part
     if name not in JUDGES or not isinstance(part, Dataset):
         raise InvalidRequest(f"a set of {part.kind} does not tell what {name} should decide; {_known()}")
-    judged = JUDGES[name](_decisions(deciding, part, advance), part.classes, iou)
-    models = {spec.name: spec.revision for spec in deciding.registry.profile.models}
-    model = deciding.parameters.get("model") or deciding.registry.profile.defaults.get(Capability.DETECT, "")
-    revision = f"version {deciding.application.version}, {model} {models.get(model, '')}".strip()
-    return told(paper, judged, Kind.DECISIONS, Named(name, revision, command)), judged
+    known = data_hash(part)
+    decisions, asked = _decisions(deciding, part, advance)
+    if all(one.result is None for one in decisions):
+        raise ModelError(f"{name} failed on each of {len(decisions)} pictures, on the last so: {decisions[-1].failure}")
+    judged = JUDGES[name](decisions, part.classes, iou)
+    revision = ", ".join([f"version {deciding.application.version}", *asked])
+    return told(paper, known, judged, Kind.DECISIONS, Named(name, revision, command)), judged
 
 
-def _decisions(deciding: Deciding, found: Dataset, advance: Advance) -> list[Decision]:
+def _decisions(deciding: Deciding, found: Dataset, advance: Advance) -> tuple[list[Decision], list[str]]:
+    """Return what was decided on each picture, and the models that were asked, as they were loaded."""
     look = Look(deciding.settings.image_limits)
+    parameters = deciding.application.parse(dict(deciding.parameters))
     census = Census()
-    decisions = []
+    decisions, asked = list[Decision](), dict[str, None]()
     with database(deciding.settings) as engine:
         residency = Residency(partial(_device, census), located=locating(engine, deciding.settings.data))
         try:
             for image, there in truth(found):
-                result = _run(deciding, residency, look, _shown(deciding, found, image))
-                decisions.append(Decision(image, found.path(image), there, result))
+                vision = _vision(deciding, residency)
+                pixels = partial(_shown, parameters, look, found, image)
+                result, failure = _decided(deciding, parameters, vision, pixels)
+                decisions.append(Decision(image, found.path(image), there, result, failure))
+                asked |= dict.fromkeys(f"{call.model} {call.revision}" for call in vision.calls)
                 advance()
         finally:
             for device in residency.devices.values():
                 device.close()
-    return decisions
+    return decisions, list(asked)
 
 
-def _shown(deciding: Deciding, found: Dataset, image: CocoImage) -> list[Path]:
-    """Return the pictures of one job: the image, and its golden reference where the parameters name one."""
-    template = found.template_path(image)
-    return [found.path(image), template] if template and "reference" in deciding.parameters else [found.path(image)]
+def _shown(parameters: Parameters, look: Look, found: Dataset, image: CocoImage) -> list[Pixels]:
+    """Return the pictures of one job: the image, and its golden reference where the parameters say that it stands.
+
+    Raises InvalidRequest where that is neither the first nor the second place.
+    """
+    picture, template, place = (
+        sized(look, found, image),
+        found.template_path(image),
+        getattr(parameters, "reference", None),
+    )
+    if place is None or template is None:
+        return [picture]
+    if place not in {0, 1}:
+        raise InvalidRequest(
+            f"the reference is picture {place} of each job, which has 0 and 1: the part and its template"
+        )
+    return [look(template), picture] if place == 0 else [picture, look(template)]
 
 
-def _run(deciding: Deciding, residency: Residency, look: Look, paths: Sequence[Path]) -> Any:  # noqa: ANN401
-    """Run one job as a worker would, but for the database; return the application's result."""
-    application = deciding.application
-    parameters = application.parse(dict(deciding.parameters))
-    parameters.check_images(len(paths))
+def _decided(
+    deciding: Deciding, parameters: Parameters, vision: JobVision, shown: Callable[[], list[Pixels]]
+) -> tuple[Any, str]:
+    """Run one job as a worker would, but for the database; return the application's result, or how it failed."""
+    try:
+        with vision.residency.devices["cpu"].census.job():
+            pixels = shown()
+            parameters.check_images(len(pixels))
+            pictures = tuple(vision.picture(str(place), one) for place, one in enumerate(pixels))
+            return deciding.application.run(Case(parameters, pictures, vision, NoMemory())), ""
+    except ModelUnavailable:
+        raise  # for any other picture it would be so too
+    except (ImageRejected, RunError) as error:
+        log.warning("the application failed on a picture: %s", error.message, extra={"event": "evaluation.failed"})
+        return None, error.message
+
+
+def _vision(deciding: Deciding, residency: Residency) -> JobVision:
     job = ClaimedJob(
         id=uuid4(),
         token=1,
         tenant="",
-        application=application.name,
+        application=deciding.application.name,
         lane="standard",
         params={},
         images=(),
@@ -107,10 +145,7 @@ def _run(deciding: Deciding, residency: Residency, look: Look, paths: Sequence[P
         suspect=False,
         deadline_in_s=None,
     )
-    vision = JobVision(job, 1, math.inf, deciding.registry, residency, lambda: None)
-    with residency.devices["cpu"].census.job():
-        pictures = tuple(vision.picture(str(place), look(path)) for place, path in enumerate(paths))
-        return application.run(Case(parameters, pictures, vision, NoMemory()))
+    return JobVision(job, 1, math.inf, deciding.registry, residency, lambda: None)
 
 
 def _device(census: Census, name: str) -> Device:

@@ -29,6 +29,8 @@ CAPABILITIES: Mapping[str, tuple[Capability, ...]] = {
     "seq2seq": (Capability.TRANSLATE,),
 }
 """What a checkpoint of each family is asked, where it comes without a row or a record that says so."""
+WEIGHTS = (RECORD, "*.pt", "*.safetensors", "config.json")
+"""One of these makes a folder one of weights."""
 UNKNOWN_LICENCE = "not stated: weights from a file"
 
 
@@ -42,15 +44,19 @@ class Candidate:
 
 
 def candidate(named: str, settings: Settings, family: str | None = None) -> Candidate:
-    """Find the model that `named` means: a path of weights, `NAME` of a row or a training, or `NAME@REVISION`.
+    """Find the model that `named` means: `NAME` of a row or a training, `NAME@REVISION`, or a path of weights.
 
     A name that no row has, and whose training no revision is promoted of, means its newest one. Raises InvalidRequest,
     NotFound or ModelUnavailable with what there is instead.
     """
-    if Path(named).exists():
-        return _of_path(Path(named), family)
+    path = weights(named, settings)
+    if path is not None:
+        return _of_path(path, family)
     if family is not None:
-        raise InvalidRequest(f"--family says what a file or folder of weights is, and {named} is none that exists")
+        raise InvalidRequest(
+            f"--family says what a file or folder of weights is, and {named} is none; where a model is called so too, "
+            f"write ./{named}"
+        )
     name, _, wanted = named.partition("@")
     rows = {spec.name: spec for spec in load_profile(settings.models).profile.models}
     row = rows.get(name)
@@ -61,6 +67,26 @@ def candidate(named: str, settings: Settings, family: str | None = None) -> Cand
     if row is not None:
         served = row.model_copy(update={"source": served.source, "revision": served.revision})
     return Candidate(name, served, revision)
+
+
+def weights(named: str, settings: Settings) -> Path | None:
+    """Return the path of weights that `named` means; None where it means none.
+
+    A row of the profile or a training of that name goes before what lies in the working directory: only with a `/` in
+    it, it is a path for sure.
+    """
+    path = Path(named)
+    if not path.exists() or "/" in named:
+        return path if path.exists() else None
+    holds = path.is_file() or any(next(path.glob(pattern), None) for pattern in WEIGHTS)
+    return path if holds and not _known(named, settings) else None
+
+
+def _known(name: str, settings: Settings) -> bool:
+    if any(spec.name == name for spec in load_profile(settings.models).profile.models):
+        return True
+    with database(settings) as engine:
+        return bool(read(engine, revisions.listing, name))
 
 
 def _unchanged(row: ModelSpec, wanted: str) -> ModelSpec:

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from domain.images import ImageLimits
+from workers.judging import Look
 from workers.training.evaluating.confusion import draw
 from workers.training.evaluating.judged import Judged
 from workers.training.evaluating.paper import Paper
 from workers.training.evaluating.sheet import page
 from workers.training.measures.evaluation import Evaluation, Kind
-from workers.training.sets.hashing import data_hash
 
 
 class Named(NamedTuple):
@@ -20,14 +21,14 @@ class Named(NamedTuple):
     command: str
 
 
-def told(paper: Paper, judged: Judged, kind: Kind, named: Named) -> Evaluation:
-    """Return the record of an evaluation that has just ended."""
+def told(paper: Paper, known: str, judged: Judged, kind: Kind, named: Named) -> Evaluation:
+    """Return the record of an evaluation that has just ended; `known` is the hash of what was judged."""
     return Evaluation(
         kind=kind,
         model=named.model,
         revision=named.revision,
-        dataset=paper.whole.place.name,
-        data_hash=data_hash(paper.part),
+        dataset=paper.whole.place.resolve().name,
+        data_hash=known,
         split=paper.split,
         count=judged.count,
         metrics=judged.metrics,
@@ -39,11 +40,11 @@ def told(paper: Paper, judged: Judged, kind: Kind, named: Named) -> Evaluation:
     )
 
 
-def write(evaluation: Evaluation, judged: Judged, out: Path) -> None:
+def write(evaluation: Evaluation, judged: Judged, out: Path, limits: ImageLimits) -> None:
     """Write `evaluation.json`, `worst.html` and, where there is something to confuse, `confusion.png` into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(f"{evaluation.model_dump_json(indent=2)}\n", "utf-8")
-    (out / "worst.html").write_text(page(evaluation, judged), "utf-8")
+    (out / "worst.html").write_text(page(evaluation, judged, Look(limits)), "utf-8")
     if judged.confusion is not None:
         title = f"{evaluation.model} on {evaluation.dataset} (n = {evaluation.count})"
         draw(judged.confusion, title, out / "confusion.png")

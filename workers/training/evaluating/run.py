@@ -20,6 +20,7 @@ from workers.training.evaluating.objects import Criteria
 from workers.training.evaluating.paper import Paper
 from workers.training.evaluating.report import Named, told
 from workers.training.measures.evaluation import Evaluation, Kind
+from workers.training.sets.hashing import data_hash
 from workers.training.sets.lines import Lines
 
 
@@ -33,15 +34,17 @@ def evaluate(
 ) -> tuple[Evaluation, Judged]:
     """Load the model as a worker would, let it answer, and return its figures and what they were made of.
 
-    Raises InvalidRequest where the model cannot do what the set asks, ModelUnavailable where it cannot be loaded.
+    Raises InvalidRequest where the set lacks a picture, or the model cannot do what the set asks, ModelUnavailable
+    where it cannot be loaded.
     """
+    known = data_hash(paper.part)  # first, as it opens each file: one that is missing is told of at once
     loaded = family.load(candidate.spec)
     try:
         judged = judge(Examinee(loaded, candidate.spec, Look(limits), advance), paper, criteria)
     finally:
         loaded.close()
     named = Named(candidate.name, candidate.spec.revision, command)
-    return told(paper, judged, paper.part.kind, named), judged
+    return told(paper, known, judged, paper.part.kind, named), judged
 
 
 def judge(examinee: Examinee, paper: Paper, criteria: Criteria) -> Judged:

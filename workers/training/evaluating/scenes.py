@@ -9,7 +9,7 @@ from workers.models.family import Ask
 from workers.training import coco_masks
 from workers.training.coco import CocoAnnotation, CocoImage, Dataset, mask_of
 from workers.training.evaluating.examinee import Examinee
-from workers.training.evaluating.shown import shown
+from workers.training.evaluating.shown import shown, used
 from workers.training.measures.boxes import Scene, Thing
 
 LOWEST_SCORE = 0.01
@@ -48,12 +48,6 @@ def seen(examinee: Examinee, found: Dataset) -> Seen:
         for (image, there), of_one in zip(truth(found, masks=masks), detections, strict=True)
     ]
     return Seen(scenes, answers.count(None), masks)
-
-
-def used(found: Dataset) -> set[str]:
-    """Return the classes that a set has objects of."""
-    names = {item.id: item.name for item in found.content.categories}
-    return {names[item.category_id] for item in found.content.annotations}
 
 
 def truth(found: Dataset, *, masks: bool = False) -> Iterator[tuple[CocoImage, list[Thing]]]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
+from domain.errors import InvalidInput
+from workers.judging import Look
 from workers.training.evaluating.judged import Case, Judged, Marked
 from workers.training.measures.evaluation import Evaluation
 
@@ -36,12 +38,12 @@ dt { color: #59636e; font-size: .8rem; } dd { margin: 0 0 .3rem; white-space: pr
 """
 
 
-def page(evaluation: Evaluation, judged: Judged) -> str:
+def page(evaluation: Evaluation, judged: Judged, look: Look) -> str:
     """Return the page: the figures, and the answers that are not right, the worst first."""
     worst = sorted((case for case in judged.cases if case.badness > 0), key=lambda case: -case.badness)
     title = f"{escape(evaluation.model)} on {escape(evaluation.dataset)}"
     about = f"{evaluation.revision} · {evaluation.split} · {evaluation.command}"
-    shown = "".join(_case(case) for case in worst[:MOST])
+    shown = "".join(_case(case, look) for case in worst[:MOST])
     counted = f"{len(worst)} of {len(judged.cases)} answers are not right"
     counted += f"; the {MOST} worst are shown" if len(worst) > MOST else ""
     return (
@@ -69,18 +71,20 @@ def _key(cases: Sequence[Case]) -> str:
     return f"<p class='key'>{''.join(f'<span style=color:{colour}>{words}</span>' for colour, words in told)}</p>"
 
 
-def _case(case: Case) -> str:
+def _case(case: Case, look: Look) -> str:
     rows = [("question", case.question)] if case.question else []
     rows += [("right", case.right), ("answered", case.answered or "nothing")]
     told = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    picture = _picture(case.picture, case.marked) if case.picture else ""
+    picture = _picture(case.picture, case.marked, look) if case.picture else ""
     return f"<li>{picture}<dl><dt>{escape(case.name)}</dt>{told}</dl></li>"
 
 
-def _picture(path: Path, marked: Sequence[Marked]) -> str:
-    """Return a small JPEG within the page, with the boxes drawn."""
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+def _picture(path: Path, marked: Sequence[Marked], look: Look) -> str:
+    """Return a small JPEG of what the model was shown, within the page, with the boxes drawn; none of what is none."""
+    try:
+        upright = Image.fromarray(look(path))
+    except InvalidInput as error:
+        return f"<p>{escape(error.message)}</p>"
     width = upright.width
     upright.thumbnail((SIDE, SIDE))
     _mark(upright, marked, upright.width / width)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from domain.vision import Capability, Detection, Grounding
 from tests.workers.training.evaluating.scripted import SIDE, examinee, pictures
 from workers.imaging.masks import encode
 from workers.models.family import ScoreKind
-from workers.training.coco import Dataset, read
+from workers.training.coco import CocoCategory, Dataset, read
+from workers.training.evaluating import scenes
 from workers.training.evaluating.judged import Judged
 from workers.training.evaluating.objects import Criteria, judge
 
@@ -153,6 +155,61 @@ def test_a_picture_that_the_model_fails_on_shows_it_nothing(dataset: Dataset) ->
 
     assert told.metrics["recall"] == 0.75
     assert told.metrics["failed"] == 0.2
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(dataset: Dataset) -> None:
+    dataset.path(dataset.content.images[1]).write_bytes(b"cut off")
+
+    told = judged(dataset, truth)
+
+    assert (told.metrics["recall"], told.metrics["failed"]) == (0.75, 0.2)
+
+
+def test_a_picture_of_another_size_than_the_set_says_is_refused(dataset: Dataset) -> None:
+    first, *rest = dataset.content.images
+    images = (first.model_copy(update={"width": 2 * SIDE}), *rest)
+    other = replace(dataset, content=dataset.content.model_copy(update={"images": images}))
+
+    with pytest.raises(
+        InvalidRequest, match=rf"0\.png is {SIDE} x {SIDE} pixels, and the set says {2 * SIDE} x {SIDE}"
+    ):
+        judged(other, truth)
+
+
+def test_a_detector_that_draws_no_masks_is_judged_by_boxes_alone(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "mask_of", None)  # none is drawn at full size for nothing
+
+    told = judged(dataset, lambda index: tuple(one.model_copy(update={"mask": None}) for one in truth(index)))
+
+    assert told.metrics["AP"] == told.metrics["APsmall"] == pytest.approx(1)
+    assert not [name for name in told.metrics if name.startswith("mask_")]
+
+
+def test_what_is_found_in_a_crowd_is_neither_right_nor_wrong(tmp_path: Path) -> None:
+    content = _content(masks=False)
+    content["annotations"][1] |= {"iscrowd": 1, "bbox": [0, 0, SIDE, SIDE]}
+    dataset = write(tmp_path, masks=False)
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    dataset = read(tmp_path)
+
+    told = judged(dataset, truth, kind=ScoreKind.SIGMOID)
+
+    assert told.metrics["precision"] == told.metrics["recall"] == 1
+    assert told.metrics["calibration_error"] == pytest.approx(0.1)
+    assert told.settings["objects"] == 3
+    assert all(case.badness == 0 for case in told.cases)
+
+
+def test_a_class_without_an_object_need_not_be_known(dataset: Dataset) -> None:
+    categories = (*dataset.content.categories, CocoCategory(id=9, name="supercategory"))
+    more = replace(dataset, content=dataset.content.model_copy(update={"categories": categories}))
+
+    told = judged(more, truth)
+
+    assert told.metrics["AP"] == pytest.approx(1)
+    assert told.per_class["supercategory"]["AP"] is None
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(dataset: Dataset) -> None:
