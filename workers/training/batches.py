@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from domain.errors import InvalidRequest
-from workers.imaging.letterbox import PADDING, letterbox
-from workers.training.coco import CocoAnnotation, CocoImage, Dataset, bits
+from domain.images import ImageLimits
+from workers.imaging.letterbox import PADDING, Fit, letterbox
+from workers.judging import Look
+from workers.training import coco_masks
+from workers.training.coco import CocoAnnotation, CocoImage, Dataset, runs
 
 MASK_RATIO = 2
 """Mask targets are this many times smaller than the picture; at 4 a thin scratch would vanish."""
@@ -21,6 +23,9 @@ SMALLEST_MASK = 12
 """What a zoom leaves of an object counts from this many pixels on."""
 
 Bytes = npt.NDArray[np.uint8]
+Corners = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int32]
+"""Which object each pixel belongs to: a byte would not do, as pictures with more than 255 objects are many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,54 +34,93 @@ class Batch:
 
     `images` is Nx3xSxS RGB. `owners`, `labels` and `boxes` have a row per object: its picture's position, its class,
     and centre x, centre y, width, height in shares of S. `masks` is Nx(S/2)x(S/2): k where the k-th object of its
-    picture is, otherwise 0.
+    picture is, otherwise 0; 0 everywhere where no masks are learnt.
     """
 
     images: Bytes
     owners: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float32]
-    masks: Bytes
+    masks: Places
 
 
-def batches(dataset: Dataset, *, side: int, size: int, seed: int) -> Iterator[Batch]:
-    """Yield batches of `size` pictures for ever, each picture once per round, in an order given by the seed."""
+def batches(
+    dataset: Dataset, *, side: int, size: int, seed: int, masks: bool = True, look: Look | None = None
+) -> Iterator[Batch]:
+    """Yield batches of `size` pictures for ever, each picture once per round, in an order given by the seed.
+
+    Without `masks` boxes are moved as they are, and no mask is drawn. Crowds are left out. Pictures are read by `look`,
+    within the usual limits where none is given: as they are served. Raises what that raises, and as `coco.runs` does.
+    """
     rng = np.random.default_rng(seed)
-    pairs = list(dataset.pairs())
+    sampler = _Sampler(dataset.without_crowds(), side, masks, look or Look(ImageLimits()))
+    pairs = list(sampler.dataset.pairs())
     waiting: list[int] = []
     while True:
         while len(waiting) < size:
             waiting.extend(rng.permutation(len(pairs)).tolist())
         chosen, waiting = waiting[:size], waiting[size:]
-        yield _collate([_sample(dataset, *pairs[index], side, rng) for index in chosen])
+        yield _collate([sampler.sample(*pairs[index], rng) for index in chosen])
 
 
-Sample = tuple[Bytes, list[int], list[list[float]], Bytes]
+Sample = tuple[Bytes, list[int], list[list[float]], Places]
+"""A picture, its classes, its boxes, and which object each pixel belongs to."""
 
 
-def _sample(
-    dataset: Dataset, image: CocoImage, objects: list[CocoAnnotation], side: int, rng: np.random.Generator
-) -> Sample:
-    """Return one picture, its classes, boxes and object map, turned and tinted at random."""
-    read = cv2.imread(str(dataset.path(image)), cv2.IMREAD_COLOR_RGB)
-    if read is None:
-        raise InvalidRequest(f"{dataset.path(image)} cannot be read as an image")
-    view = _View.random(side, rng)
-    index = dataset.class_index()
-    masks = [(index[item.category_id], bits(item, image).astype(np.uint8)) for item in objects]
-    masks.sort(key=lambda item: -int(item[1].sum()))  # a small object lies over a large one
-    labels: list[int] = []
-    boxes: list[list[float]] = []
-    drawn = np.zeros((side // MASK_RATIO, side // MASK_RATIO), dtype=np.uint8)
-    for label, mask in masks:
-        square = view.of(letterbox(mask, side, padding=0, nearest=True), padding=0, nearest=True)
-        if square.sum() < SMALLEST_MASK:
-            continue
-        labels.append(label)
-        boxes.append(_box(square))
-        share = cv2.resize(square * 255, drawn.shape, interpolation=cv2.INTER_AREA)
-        drawn[share >= 127] = len(labels)
-    return _tinted(view.of(letterbox(read.astype(np.uint8), side)), rng), labels, boxes, drawn
+@dataclass(frozen=True)
+class _Sampler:
+    """What makes an example of a picture: turned and tinted at random."""
+
+    dataset: Dataset
+    side: int
+    masks: bool
+    look: Look
+
+    def sample(self, image: CocoImage, objects: list[CocoAnnotation], rng: np.random.Generator) -> Sample:
+        """Return one picture."""
+        pixels = self.look(self.dataset.path(image))
+        view = _View.random(self.side, rng)
+        if self.masks:
+            found = self._drawn(image, objects, view)
+        else:
+            found = self._moved(Fit(pixels.shape[0], pixels.shape[1], self.side), objects, view)
+        return _tinted(view.of(letterbox(pixels, self.side)), rng), *found
+
+    def _drawn(
+        self, image: CocoImage, objects: list[CocoAnnotation], view: "_View"
+    ) -> tuple[list[int], list[list[float]], Places]:
+        """Draw the masks, one at a time: a small object lies over a large one."""
+        index, drawn = self.dataset.class_index(), self._nothing()
+        told = [(index[item.category_id], runs(item, image)) for item in objects]
+        told.sort(key=lambda item: -coco_masks.area(item[1]))
+        labels: list[int] = []
+        boxes: list[list[float]] = []
+        for label, mask in told:
+            bits = coco_masks.decoded(mask).astype(np.uint8)
+            square = view.of(letterbox(bits, self.side, padding=0, nearest=True), padding=0, nearest=True)
+            if square.sum() < SMALLEST_MASK:
+                continue
+            labels.append(label)
+            boxes.append(_box(square))
+            share = cv2.resize(square * 255, drawn.shape, interpolation=cv2.INTER_AREA)
+            drawn[share >= 127] = len(labels)
+        return labels, boxes, drawn
+
+    def _moved(
+        self, fit: Fit, objects: list[CocoAnnotation], view: "_View"
+    ) -> tuple[list[int], list[list[float]], Places]:
+        """Move the boxes."""
+        index = self.dataset.class_index()
+        corners = np.array([item.bbox for item in objects], dtype=np.float64).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        squared = corners * np.tile(fit.scale, 2) + np.tile((fit.left, fit.top), 2)
+        x0, y0, x1, y1 = view.boxes(squared, self.side).T
+        kept = np.flatnonzero((x1 - x0) * (y1 - y0) >= SMALLEST_MASK)
+        moved = np.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], axis=1)[kept] / self.side
+        return [index[objects[at].category_id] for at in kept], moved.tolist(), self._nothing()
+
+    def _nothing(self) -> Places:
+        return np.zeros((self.side // MASK_RATIO, self.side // MASK_RATIO), dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -105,6 +149,19 @@ class _View:
         how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
         fill = (padding,) * 3
         return np.asarray(cv2.warpAffine(seen, self.zoom, seen.shape[:2], flags=how, borderValue=fill), dtype=np.uint8)
+
+    def boxes(self, boxes: Corners, side: int) -> Corners:
+        """Return where boxes (n x 4, xyxy) of a square of that side lie in the view, within the square."""
+        x0, y0, x1, y1 = boxes.T
+        for _ in range(self.quarters):  # np.rot90 turns counter-clockwise: (x, y) goes to (y, side - x)
+            x0, y0, x1, y1 = y0, side - x1, y1, side - x0
+        if self.mirror:
+            x0, x1 = side - x1, side - x0
+        seen = np.stack([x0, y0, x1, y1], axis=1)
+        if self.zoom is not None:
+            scale = self.zoom[0, 0]  # of the pixels' centres, which lie half a pixel from their edges
+            seen = seen * scale + np.tile(self.zoom[:, 2], 2) + (1 - scale) / 2
+        return np.asarray(seen.clip(0, side))
 
 
 def _tinted(square: Bytes, rng: np.random.Generator) -> Bytes:

@@ -7,13 +7,14 @@ each object, windows about spots that are none (hard negatives), and one anywher
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from domain.errors import InvalidRequest, ModelError, RegistrationFailed
 from domain.geometry import Box
+from domain.images import ImageLimits
 from workers.imaging.registration import register
+from workers.judging import Look
 from workers.modelling.pairs import Pairs, Window, cut, stacked, window_about, windows
 from workers.training.batches import MASK_RATIO, Batch
 from workers.training.coco import CocoAnnotation, CocoImage, Dataset
@@ -55,7 +56,9 @@ def suited(dataset: Dataset) -> Pairs:
             f"{len(lacking)} of {len(dataset.content.images)} images have no `template`, such as {lacking[0]}; a set "
             f"is trained on pairs where each has one"
         )
-    longest = [max(item.bbox[2:]) for item in dataset.content.annotations] or [SIDES[0] * LARGEST_SHARE]
+    longest = [max(item.bbox[2:]) for item in dataset.without_crowds().content.annotations] or [
+        SIDES[0] * LARGEST_SHARE
+    ]
     wanted = float(np.quantile(longest, 0.95)) / LARGEST_SHARE
     return Pairs(window=next((side for side in SIDES if side >= wanted), SIDES[-1]))
 
@@ -64,7 +67,7 @@ def suited(dataset: Dataset) -> Pairs:
 class PairStream:
     """The batches of a set of pairs, for ever, in an order given by the seed: each pair once per round.
 
-    `refused` names the pairs that could not be registered and why; they are left out.
+    `refused` names the pairs that could not be registered and why; they are left out, as crowds are.
     """
 
     dataset: Dataset
@@ -72,6 +75,7 @@ class PairStream:
     side: int
     size: int
     seed: int
+    look: Look = field(default_factory=lambda: Look(ImageLimits()))
     refused: dict[str, str] = field(default_factory=dict)
     _kept: dict[int, _Pair | None] = field(default_factory=dict)
 
@@ -87,7 +91,7 @@ class PairStream:
                 waiting = waiting[self.size :]
 
     def _groups(self, rng: np.random.Generator) -> Iterator[list[_Pair]]:
-        entries = list(self.dataset.pairs())
+        entries = list(self.dataset.without_crowds().pairs())
         while True:
             group: list[_Pair] = []
             for index in rng.permutation(len(entries)).tolist():
@@ -112,7 +116,7 @@ class PairStream:
         return pair
 
     def _registered(self, image: CocoImage, objects: list[CocoAnnotation]) -> _Pair | None:
-        picture, reference = read_pair(self.dataset, image)
+        picture, reference = read_pair(self.dataset, image, self.look)
         try:
             channels = stacked(picture, register(picture, reference).pixels, self.how)
             spots = windows(channels, self.how)
@@ -133,18 +137,16 @@ class PairStream:
             yield _sample(pair, _jittered(box, self.how, size, rng), self.side, rng)
 
 
-def read_pair(dataset: Dataset, image: CocoImage) -> tuple[Bytes, Bytes]:
-    """Read a picture and its reference, H × W × 3 RGB. Raises InvalidRequest where one cannot be read."""
+def read_pair(dataset: Dataset, image: CocoImage, look: Look | None = None) -> tuple[Bytes, Bytes]:
+    """Read a picture and its reference, H × W × 3 RGB, as they are served.
+
+    Raises InvalidRequest where there is no reference, or one of them is not there; ImageRejected where it is no image.
+    """
     template = dataset.template_path(image)
     if template is None:
         raise InvalidRequest(f"{image.file_name} has no `template`")
-    read = []
-    for path in (dataset.path(image), template):
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if pixels is None:
-            raise InvalidRequest(f"{path} cannot be read as an image")
-        read.append(np.asarray(pixels, dtype=np.uint8))
-    return read[0], read[1]
+    look = look or Look(ImageLimits())
+    return look(dataset.path(image)), look(template)
 
 
 _Sample = tuple[Bytes, npt.NDArray[np.int64], npt.NDArray[np.float64]]
@@ -218,5 +220,5 @@ def _collate(samples: list[_Sample], side: int) -> Batch:
         owners=np.concatenate(owners),
         labels=np.concatenate([labels for _, labels, _ in samples]),
         boxes=np.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], axis=1).astype(np.float32),
-        masks=np.zeros((len(samples), side // MASK_RATIO, side // MASK_RATIO), dtype=np.uint8),
+        masks=np.zeros((len(samples), side // MASK_RATIO, side // MASK_RATIO), dtype=np.int32),
     )

@@ -1,12 +1,15 @@
 """Data sets on disk: what is written is read back, and what is not a data set is said to be none."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from domain.errors import InvalidRequest
+from workers.training import batches as batching
 from workers.training.batches import batches
 from workers.training.coco import CocoAnnotation, CocoImage, Dataset, bits, read, write_drawn
 from workers.training.worlds.surfaces import CLASSES, TRAINING_TEXTURES, draw
@@ -193,3 +196,53 @@ def test_categories_of_one_name_are_one_class(tmp_path: Path) -> None:
     assert found.classes == ("screw", "nut")
     assert [one.category_id for one in found.content.annotations] == [0]
     assert found.content.images[0].group == "17", "a number is taken as a text"
+
+
+def learnt(folder: Path, annotations: list[dict[str, object]], pixels: np.ndarray | None = None) -> Dataset:
+    pixels = np.zeros((80, 160, 3), dtype=np.uint8) if pixels is None else pixels
+    image = {"id": 1, "file_name": "a.png", "width": pixels.shape[1], "height": pixels.shape[0]}
+    numbered = [{"id": at, "image_id": 1, "category_id": 1, **one} for at, one in enumerate(annotations, start=1)]
+    found = read(_write(folder, {"images": [image], "annotations": numbered, "categories": [{"id": 1, "name": "x"}]}))
+    Image.fromarray(pixels).save(found.path(found.content.images[0]))
+    return found
+
+
+def test_boxes_lie_where_they_are_drawn_when_no_masks_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.zeros((80, 160, 3), dtype=np.uint8)
+    pixels[20:60, 30:50] = 255
+    monkeypatch.setattr(batching, "_tinted", lambda square, rng: square)
+    found = learnt(tmp_path, [{"bbox": [30, 20, 20, 40]}], pixels)
+    stream = batches(found, side=160, size=1, seed=0, masks=False)
+    monkeypatch.setattr(batching, "runs", lambda *asked: pytest.fail("a mask is drawn"))
+
+    for batch in islice(stream, 40):
+        assert not batch.masks.any()
+        ys, xs = np.nonzero(batch.images[0, 0] > 127 + 57)
+        for x, y, width, height in batch.boxes * 160:
+            corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            assert corners == pytest.approx((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), abs=1)
+
+
+def test_more_objects_than_a_byte_counts_are_told_apart(tmp_path: Path) -> None:
+    crowded = [{"bbox": [8 * at, 8 * row, 6, 6]} for row in range(17) for at in range(17)]
+    found = learnt(tmp_path, crowded, np.zeros((136, 136, 3), dtype=np.uint8))
+
+    most = max(
+        (next(batches(found, side=256, size=1, seed=seed)) for seed in range(4)), key=lambda one: len(one.labels)
+    )
+
+    assert len(most.labels) == most.masks.max() == 289
+
+
+def test_crowds_are_not_learnt(tmp_path: Path) -> None:
+    found = learnt(tmp_path, [{"bbox": [0, 0, 160, 80], "iscrowd": 1}, {"bbox": [60, 30, 40, 20]}])
+
+    for masks in (True, False):
+        assert len(next(batches(found, side=160, size=1, seed=1, masks=masks)).labels) == 1
+
+
+def test_pictures_are_learnt_as_they_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_tinted", lambda square, rng: square)
+    found = learnt(tmp_path, [], np.zeros((80, 160, 4), dtype=np.uint8))
+
+    assert next(batches(found, side=160, size=1, seed=0)).images.max() == 255, "what shows through is white"

@@ -136,6 +136,26 @@ def test_windows_fit_the_objects_of_the_set(boards: Dataset) -> None:
     assert suited(Dataset(boards.folder, huge)).window == 192
 
 
+def test_crowds_are_not_learnt_and_do_not_make_windows_larger(boards: Dataset) -> None:
+    huge = tuple(
+        item.model_copy(update={"bbox": (0, 0, 199, 150), "iscrowd": True}) for item in boards.content.annotations
+    )
+    crowded = Dataset(boards.folder, boards.content.model_copy(update={"annotations": huge}))
+
+    assert suited(crowded).window == 64
+    assert next(iter(PairStream(crowded, HOW, side=64, size=24, seed=0))).labels.size == 0
+
+
+def test_pairs_are_read_as_they_are_served(boards: Dataset, tmp_path: Path) -> None:
+    clear = np.zeros((200, 240, 4), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "clear.png"), clear)
+    seen = altered(boards, tmp_path, template=str(tmp_path / "clear.png"))
+
+    _, reference = read_pair(seen, seen.content.images[0])
+
+    assert reference.min() == 255, "what shows through is white"
+
+
 def test_a_set_without_a_reference_for_each_is_no_set_of_pairs(boards: Dataset, tmp_path: Path) -> None:
     lacking = altered(boards, tmp_path, template=None)
 
@@ -148,5 +168,5 @@ def test_a_set_without_a_reference_for_each_is_no_set_of_pairs(boards: Dataset, 
 def test_a_reference_that_is_missing_is_named(boards: Dataset, tmp_path: Path) -> None:
     lost = altered(boards, tmp_path, template="none.png")
 
-    with pytest.raises(InvalidRequest, match=r"templates/none\.png cannot be read as an image"):
+    with pytest.raises(InvalidRequest, match=r"templates/none\.png cannot be read"):
         read_pair(lost, lost.content.images[0])

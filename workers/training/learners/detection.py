@@ -25,12 +25,15 @@ from workers.training.learners.learner import NoOptions, Options, checked, of
 from workers.training.learners.scratch import CONFIGS
 from workers.training.learners.serving import Detecting
 from workers.training.loop import Step
+from workers.training.sets.checking import within
 from workers.training.sets.splitting import Parts
 
 BATCH = 4
 SIDE = 320
 """Of the square that a network from random weights sees."""
 SMALLEST = 96
+STEP = 32
+"""What these networks shrink a picture by at most."""
 GENTLE = {"model.backbone": 0.1}
 """A backbone that has learnt already keeps most of what it knows (Zhao et al. 2024, DETRs beat YOLOs, section 5.1)."""
 OF_START, OF_SCRATCH = 1e-4, 3e-4
@@ -60,7 +63,9 @@ class DetectionLearner:
     served: Mapping[str, Any] = {}
 
     def __init__(self, parts: Parts[Dataset], options: Options, network: Any, images: Any) -> None:  # noqa: ANN401
-        self._train, self._options, self._images = parts.train, options, images
+        for part in (parts.train, parts.validation):
+            within(part, ImageLimits())
+        self._train, self._options, self._images = parts.train.without_crowds(), options, images
         self._look = Look(ImageLimits())
         self.network: torch.nn.Module = network.to(options.device)
         self.rates: Mapping[str, float] = GENTLE if options.start else {}
@@ -140,6 +145,8 @@ def _begun(options: Options, classes: tuple[str, ...]) -> tuple[Any, Any]:
             f"a side of {side} leaves fewer places than objects that may be found; {SMALLEST} is enough"
         )
     images = RTDetrImageProcessor(size={"height": side, "width": side}, do_pad=False)
+    if side % STEP:
+        raise InvalidRequest(f"the side must be a multiple of {STEP}, not {side}")
     if options.architecture in CONFIGS:
         return AutoModelForObjectDetection.from_config(CONFIGS[options.architecture](**names)), images
     folder = Path(options.architecture)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from domain.errors import InvalidRequest
 from domain.images import ImageLimits
 from workers.hub import digest
 from workers.judging import Look
@@ -50,8 +51,16 @@ class Detecting:
     """How well what learns detects: COCO's average precision, of its masks where it is to draw some."""
 
     def __init__(self, validation: Dataset, *, masks: bool) -> None:
+        """Choose the pictures. Raises InvalidRequest where none of them has an object that could be found."""
+        pairs = validation.without_crowds().pairs()
+        first = next((at for at, (_, objects) in enumerate(pairs) if objects), None)
+        if first is None:
+            raise InvalidRequest(
+                f"none of the {len(validation.content.images)} pictures to validate on has an object, by which weights "
+                f"could be chosen; validate on more (--validation), or on others (--split-seed)"
+            )
         every = -(-len(validation.content.images) // MOST)
-        self._pictures = validation.part(range(0, len(validation.content.images), every))
+        self._pictures = validation.part(sorted({first, *range(0, len(validation.content.images), every)}))
         prefix = "mask_" if masks else ""
         self.watched = f"{prefix}AP50"
         self._told = (self.watched, f"{prefix}AP", f"{prefix}precision", f"{prefix}recall")

@@ -9,15 +9,18 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from domain.errors import InvalidRequest
+from domain.images import ImageLimits
 from domain.vision import Capability
 from workers.models import yolo
 from workers.registry import EMBEDDED
-from workers.training.batches import Batch, batches
-from workers.training.coco import Dataset
+from workers.training import coco_masks
+from workers.training.batches import SMALLEST_MASK, Batch, batches
+from workers.training.coco import Dataset, runs
 from workers.training.learners.learner import Options, checked, of
 from workers.training.learners.serving import Detecting
 from workers.training.loop import Step
 from workers.training.pairs import PairStream, suited
+from workers.training.sets.checking import within
 from workers.training.sets.splitting import Parts
 
 BATCH, PAIR_BATCH = 8, 32
@@ -35,7 +38,8 @@ WEIGHTS = "model.pt"
 def learner(parts: Parts[Any], options: Options) -> "YoloLearner":
     """Return what learns from a set of boxes or masks; where each picture has a golden reference, from the pairs.
 
-    Raises InvalidRequest on another kind of set, a side that is no multiple of 32, an unknown architecture.
+    Raises InvalidRequest on another kind of set, a side that is no multiple of 32 or at which most objects are too
+    small to be learnt, an unknown architecture.
     """
     checked(options, YoloOptions)
     return YoloLearner(of(parts, Dataset, "boxes or masks"), options)
@@ -60,17 +64,22 @@ class YoloLearner:
     served: Mapping[str, Any] = {}
 
     def __init__(self, parts: Parts[Dataset], options: Options) -> None:
-        self._train, self._options = parts.train, options
+        for part in (parts.train, parts.validation):
+            within(part, ImageLimits())
+        self._train, self._options = parts.train.without_crowds(), options
         paired = parts.train.paired and checked(options, YoloOptions).pairs
         self.pairs = suited(parts.train) if paired else None
         self.side = options.side or (self.pairs.window if self.pairs else suited_side(parts.train))
         if self.side % 32:
             raise InvalidRequest(f"the side must be a multiple of 32, not {self.side}")
-        network = yolo.learnable(*_beginning(parts.train, options, paired=paired), parts.train.classes)
+        network = yolo.learnable(*_beginning(self._train, options, paired=paired), parts.train.classes)
         if paired and yolo.draws_masks(network):
             raise InvalidRequest("of pairs only boxes are learnt; give an architecture without masks, or pairs=false")
+        self._masks = yolo.draws_masks(network)
+        if not paired:
+            _check_sizes(self._train, self.side, masks=self._masks)
         self.network: torch.nn.Module = network.to(options.device)
-        self._detecting = Detecting(parts.validation, masks=yolo.draws_masks(network))
+        self._detecting = Detecting(parts.validation, masks=self._masks)
         self.watched = self._detecting.watched
 
     def batches(self, seed: int) -> Iterator[Batch]:
@@ -78,7 +87,7 @@ class YoloLearner:
         size = self._options.batch or (BATCH if self.pairs is None else PAIR_BATCH)
         if self.pairs is not None:
             return iter(PairStream(self._train, self.pairs, side=self.side, size=size, seed=seed))
-        return batches(self._train, side=self.side, size=size, seed=seed)
+        return batches(self._train, side=self.side, size=size, seed=seed, masks=self._masks)
 
     def loss(self, batch: Batch) -> Step:
         """See Learner."""
@@ -105,10 +114,37 @@ def _beginning(dataset: Dataset, options: Options, *, paired: bool) -> tuple[str
 
 def suited_side(dataset: Dataset) -> int:
     """Return the side of the square at which three objects of four are large enough to be seen."""
-    longest = {image.id: max(image.width, image.height) for image in dataset.content.images}
-    sizes = [(item.bbox[2] * item.bbox[3]) ** 0.5 / longest[item.image_id] for item in dataset.content.annotations]
+    sizes = [area**0.5 for area in _shares(dataset, masks=False)]
     wanted = SEEN_PX / max(float(np.quantile(sizes, 0.25)), 1e-6) if sizes else 0
-    return int(np.clip(-(-wanted // 32) * 32, *SIDES))
+    return int(np.clip(_step(wanted), *SIDES))
+
+
+def _shares(dataset: Dataset, *, masks: bool) -> list[float]:
+    """Return the area of each object that is told apart, by its mask or its box, in shares of its picture's square."""
+    return [
+        (coco_masks.area(runs(item, image)) if masks else item.bbox[2] * item.bbox[3])
+        / max(image.width, image.height, 1) ** 2
+        for image, objects in dataset.without_crowds().pairs()
+        for item in objects
+    ]
+
+
+def _check_sizes(dataset: Dataset, side: int, *, masks: bool) -> None:
+    """Raise InvalidRequest where most objects are so small at that side that they are not learnt."""
+    shares = _shares(dataset, masks=masks)
+    small = sum(share * side**2 < SMALLEST_MASK for share in shares)
+    if 2 * small <= len(shares):
+        return
+    wanted = (SMALLEST_MASK / max(float(np.quantile(shares, 0.25)), 1e-9)) ** 0.5
+    raise InvalidRequest(
+        f"{small} of {len(shares)} objects are smaller than {SMALLEST_MASK} pixels where pictures are seen at "
+        f"{side}x{side}, too small to be learnt: give --side {_step(wanted)}, or cut the pictures into pieces"
+    )
+
+
+def _step(side: float) -> int:
+    """Return the next multiple of 32."""
+    return int(-(-side // 32)) * 32
 
 
 def _tensors(batch: Batch, device: str) -> dict[str, torch.Tensor]:

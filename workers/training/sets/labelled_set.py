@@ -79,6 +79,9 @@ class LabelledSet(Protocol):
     def part(self, chosen: Sequence[int]) -> Self:
         """Return the set of these items alone, by their places in `items`."""
 
+    def names(self) -> frozenset[str]:
+        """Return the classes of its objects, or the labels of its pictures; none of a set that has neither."""
+
     def labels(self) -> bytes:
         """Return all that it says of its pictures, in a form that does not hang on how it was written."""
 

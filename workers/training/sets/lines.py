@@ -45,6 +45,10 @@ class Lines:
         """See LabelledSet."""
         return type(self)(self.place, self.kind, tuple(self.lines[index] for index in chosen))
 
+    def names(self) -> frozenset[str]:
+        """See LabelledSet."""
+        return frozenset(line.label for line in self.lines if isinstance(line, LabelledPicture))
+
     def labels(self) -> bytes:
         """See LabelledSet."""
         told = (line.model_dump(mode="json", exclude={"image"}) | {"key": key} for key, line in self._keyed())

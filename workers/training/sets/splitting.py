@@ -5,6 +5,7 @@ what it trains on.
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,11 @@ from typing import Any, Generic, TypeVar
 
 from domain.errors import InvalidRequest
 from workers.training.sets.labelled_set import Item, LabelledSet, Share
+
+log = logging.getLogger(__name__)
+
+MOST_NAMED = 10
+"""So many classes are named in a line of the log."""
 
 S = TypeVar("S", bound=LabelledSet)
 
@@ -32,7 +38,10 @@ class Division:
 
 @dataclass(frozen=True)
 class Parts(Generic[S]):
-    """A set in shares. `held_out` is None where nothing is held out; `told` is what is kept with a revision."""
+    """A set in shares. `held_out` is None where nothing is held out; `told` is what is kept with a revision.
+
+    Its `lacking` are the classes, or labels, of the whole that nothing in the training share is of.
+    """
 
     train: S
     validation: S
@@ -41,7 +50,7 @@ class Parts(Generic[S]):
 
 
 def split(whole: S, division: Division) -> Parts[S]:
-    """Divide a set.
+    """Divide a set, and warn of classes that are not in the training share.
 
     Raises InvalidRequest where the pattern is none or does not fit a name, or where there are fewer groups than shares.
     """
@@ -54,11 +63,22 @@ def split(whole: S, division: Division) -> Parts[S]:
     shares = _shares(whole, groups, given, division)
     chosen = {one: [at for at, group in enumerate(groups) if shares[group] is one] for one in Share}
     parts = {one: whole.part(places) for one, places in chosen.items() if places}
+    lacking = sorted(whole.names() - parts[Share.TRAIN].names())
+    if lacking:
+        some = ", ".join(lacking[:MOST_NAMED]) + (" …" if len(lacking) > MOST_NAMED else "")
+        log.warning(
+            "%s: the training share has nothing of %d of the set's classes, which so cannot be learnt: %s",
+            whole.place,
+            len(lacking),
+            some,
+            extra={"event": "training.classes_lacking"},
+        )
     told = {
         "by": _by(items, division.by),
         "seed": division.seed,
         "items": {one.value: len(places) for one, places in chosen.items()},
         "groups": {one.value: sum(share is one for share in shares.values()) for one in Share},
+        "lacking": lacking,
         "division": asdict(division),
     }
     return Parts(parts[Share.TRAIN], parts[Share.VALIDATION], parts.get(Share.HELD_OUT), told)

@@ -1,5 +1,6 @@
 """The family `detection` as it learns: small RT-DETR v2 and D-FINE, whose loss falls and whose checkpoint is served."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_checkpoint_is_learnt_on_with_classes_of_its_own_and_a_gentle_backbone
     assert classes_served(made, tmp_path / "made") == CLASSES
 
 
+def test_crowds_are_not_learnt(tmp_path: Path) -> None:
+    parts = boxes(tmp_path / "set")
+    crowds = tuple(one.model_copy(update={"iscrowd": True}) for one in parts.train.content.annotations)
+    crowded = replace(parts.train, content=parts.train.content.model_copy(update={"annotations": crowds}))
+
+    made = learner(replace(parts, train=crowded), Options(architecture="rt_detr_v2", side=96, batch=2))
+
+    assert [len(one["boxes"]) for one in next(made.batches(0)).labels] == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -66,6 +77,7 @@ def test_a_checkpoint_is_learnt_on_with_classes_of_its_own_and_a_gentle_backbone
         (Options(start=Path("a"), architecture="d_fine"), "begins with the folder of a checkpoint"),
         (Options(start=Path("a"), side=320), "leave the side out"),
         (Options(architecture="d_fine", side=64), "fewer places than objects"),
+        (Options(architecture="d_fine", side=100), "multiple of 32"),
         (Options(architecture="resnet"), "none of rt_detr_v2, d_fine"),
     ],
 )

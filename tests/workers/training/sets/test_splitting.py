@@ -82,6 +82,18 @@ def test_without_groups_each_picture_is_its_own_and_that_is_said() -> None:
     assert parts.told["by"].startswith("picture: the set tells no groups")
 
 
+def test_classes_that_the_training_share_lacks_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    whole = pictures([f"{at}.png" for at in range(6)], splits=["train"] * 4 + ["val", "test"])
+    last = whole.lines[-1].model_copy(update={"label": "a lynx"})
+
+    assert split(whole, Division()).told["lacking"] == []
+    assert not caplog.records
+    parts = split(Lines(whole.place, whole.kind, (*whole.lines[:-1], last)), Division())
+
+    assert parts.told["lacking"] == ["a lynx"]
+    assert "has nothing of 1 of the set's classes, which so cannot be learnt: a lynx" in caplog.text
+
+
 def test_a_set_that_divides_itself_stays_divided_and_what_it_lacks_is_taken_from_training() -> None:
     splits = ["train"] * 16 + ["val"] * 4
     whole = pictures([f"{at:02}.png" for at in range(20)], splits=splits)
