@@ -4,16 +4,18 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from domain.errors import InvalidRequest
+from domain.errors import InvalidRequest, RegistrationFailed
 from domain.geometry import Box
 from domain.images import ImageLimits
-from domain.vision import Capability
+from domain.vision import Capability, Detection
+from tests.workers.brightness import Brightness
 from tests.workers.models.contract import coloured
 from tests.workers.models.test_dual_encoder import TestClip as Clip
 from tests.workers.models.test_grounding import TestGroundingDino as Dino
@@ -21,13 +23,15 @@ from tests.workers.models.test_vqa_head import TestVilt as Vilt
 from tests.workers.models.toys import spec_of
 from tests.workers.test_models_cli import models, written
 from workers.calibrating import calibrate, fit, measure
-from workers.judging import Judgement, matched
+from workers.judging import Boxes, Judgement, Look, matched
 from workers.labelled import halves
 from workers.modelling.temperature import tempered
 from workers.models import family
 from workers.models.family import Ask, Told
 from workers.registry import ModelSpec, load_profile
+from workers.training.coco import read as read_boxes
 from workers.training.coco import write_drawn
+from workers.training.evaluating import shown as evaluating_shown
 from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, draw
 
 LIMITS = ImageLimits()
@@ -96,6 +100,51 @@ def test_a_box_is_right_once_and_only_on_its_own_class() -> None:
     found = [("pit", 0.4, box(1)), ("pit", 0.9, box(2)), ("crack", 0.8, box(50)), ("pit", 0.7, box(56))]
     truth = [("pit", box(0)), ("pit", box(50))]
     assert list(matched(found, truth)) == [(0.9, True), (0.8, False), (0.7, False), (0.4, False)]
+
+
+def test_a_box_that_lies_in_a_crowd_is_neither_right_nor_wrong() -> None:
+    within, beside = (Box(x0=x, y0=0, x1=x + 10, y1=10) for x in (30, 80))
+    found = [("pit", 0.9, within), ("crack", 0.8, within), ("pit", 0.7, beside)]
+    crowds = [("pit", Box(x0=0, y0=0, x1=60, y1=60))]
+    assert list(matched(found, [("pit", beside)], crowds)) == [(0.8, False), (0.7, True)]
+
+
+def test_a_model_of_pairs_is_shown_the_reference_laid_over_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a model that compares, and three pictures with their templates, of which one cannot be laid
+    for name, grey in (("images", 200), ("templates", 100)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("RGB", (20, 20), (grey + number,) * 3).save(tmp_path / name / f"{number}.png")
+    images = [{"id": n, "file_name": f"{n}.png", "template": f"{n}.png", "width": 20, "height": 20} for n in range(3)]
+    objects = [{"id": n, "image_id": n, "category_id": 1, "bbox": [0, 0, 20, 20], "iscrowd": n == 2} for n in range(3)]
+    told = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "pit"}, {"id": 2, "name": "no"}]}
+    (tmp_path / "annotations.json").write_text(json.dumps(told))
+    seen: list[tuple[int, int]] = []
+
+    class Pairing(Brightness):
+        preprocessing = "pairs/1"
+        classes = ("pit",)
+
+        def _answer(self, ask: Ask) -> Any:
+            picture, reference = ask.pictures
+            seen.append((picture[0, 0, 0], reference[0, 0, 0]))
+            return (Detection(label="pit", score=0.9, box=Box(x0=0, y0=0, x1=20, y1=20)),)
+
+    def laid(picture: np.ndarray, reference: np.ndarray) -> Any:
+        if picture[0, 0, 0] == 201:
+            raise RegistrationFailed("they show different things")
+        return SimpleNamespace(pixels=reference)
+
+    monkeypatch.setattr(evaluating_shown, "register", laid)
+    # when it judges the set
+    asked = Boxes(tmp_path, read_boxes(tmp_path), Capability.DETECT)
+    model = Pairing({"sure": 1.0, "temperature": 1.0, "kind": "sigmoid"})
+    judgements = list(asked.judged(model, 1.0, Look(LIMITS)))
+    # then it saw both, but of the pair that is none; what lies in a crowd is not judged, and `no` need not be known
+    assert seen == [(200, 100), (202, 102)]
+    assert [one.right for one in judgements] == [(True,)] * len(judgements)
 
 
 # The command, on models that answer.

@@ -134,6 +134,34 @@ def test_two_revisions_are_compared_on_the_data_that_both_were_measured_on(
     assert "+0.1000" in models("compare", NAME, digits(a), digits(b))
 
 
+def test_figures_at_different_settings_are_not_compared(models: Models, engine: Engine, settings: Settings) -> None:
+    # given two revisions of which one was measured at an IoU of its own
+    a, b = trained(settings, "a"), trained(settings, "b")
+
+    def measure(revision: Revision, recall: float, **told: float) -> None:
+        report = {"settings": {"iou": 0.5, **told}}
+        figures = measured({"recall": recall}).model_copy(update={"report": report})
+        write(engine, revisions.attach, revision, figures)
+
+    measure(a, 0.6, calibration_lines=7)
+    measure(b, 0.9, iou=0.33)
+
+    def compared() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = json.loads(models("compare", NAME, digits(a), digits(b), "--json"))["measured"]
+        return told
+
+    # when they are compared, then nothing is, until both were measured alike; how often it was sure is no setting
+    assert compared() == []
+    assert "no set was both measured on alike" in models("compare", NAME, digits(a), digits(b))
+    measure(b, 0.7, calibration_lines=8)
+    [side] = compared()
+    assert (side["settings"], side["differences"]) == ({"iou": 0.5}, {"recall": pytest.approx(0.1)})
+    # and each settings have a row of their own
+    measure(a, 0.95, iou=0.33)
+    assert [one["settings"]["iou"] for one in compared()] == [0.5, 0.33]
+    assert "iou 0.33:" in models("compare", NAME, digits(a), digits(b))
+
+
 def test_what_the_shadow_collected_is_compared_too(models: Models, engine: Engine, settings: Settings) -> None:
     # given a candidate that answered two calls, one of them otherwise, and lost three
     a, b = evaluated(engine, settings, "a"), evaluated(engine, settings, "b")

@@ -16,7 +16,10 @@ from storage.revisions import Facts, Revision
 from storage.session import read
 from storage.settings import Settings, load_settings
 from workers.database import opened
+from workers.models import family
+from workers.training.beginning import beginning
 from workers.training.eval_cli import app
+from workers.training.evaluating import report
 from workers.training.evaluating.candidate import candidate
 from workers.training.registering import register
 from workers.training.sets.find import find
@@ -142,6 +145,87 @@ def test_files_are_told_by_their_family(settings: Settings, tmp_path: Path) -> N
     assert candidate(str(tmp_path / "folder"), settings, "vqa_head").spec.capabilities == (Capability.ASK,)
     with pytest.raises(InvalidRequest, match="say what it is with --family"):
         candidate(str(tmp_path / "folder"), settings)
+
+
+def test_a_folder_hides_no_model_of_its_name(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a set, and weights, in folders that are called as a training and as a row of the profile
+    revision = registered(settings, tmp_path / "trained")
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "bright", "boards"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "annotations.json").write_text("{}")
+    (tmp_path / "tiny" / "model.safetensors").write_bytes(b"none")
+    # when their names are said, then the models are meant, and the weights only where a path is written
+    assert candidate("tiny", settings).registered == revision
+    assert candidate("bright", settings).spec.revision == "sha256:abc"
+    assert candidate("./tiny", settings, "vqa_head").registered is None
+    # and a training that begins with one means the same
+    assert beginning("tiny", "tests.workers.brightness", settings).told == f"tiny@{revision.revision}"
+    assert str(beginning("./tiny", "vqa_head", settings).told).startswith("tiny@sha256:")
+    # and a folder that holds no weights is no model
+    with pytest.raises(NotFound, match="'boards' is no file of weights"):
+        candidate("boards", settings)
+    with pytest.raises(InvalidRequest, match=r"tiny is none; where a model is called so too, write \./tiny"):
+        candidate("tiny", settings, "vqa_head")
+
+
+def test_weights_beside_one_need_no_more_than_their_name(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pt").write_bytes(b"none")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "model.safetensors").write_bytes(b"none")
+
+    assert candidate("weights.pt", settings).spec.family == "yolo"
+    assert candidate("folder", settings, "vqa_head").spec.capabilities == (Capability.ASK,)
+
+
+def test_what_the_set_lacks_is_told_before_a_model_is_loaded(
+    settings: Settings, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family, "load", None)
+    (lines.parent / "3.png").unlink()
+
+    with pytest.raises(InvalidRequest, match=r"3\.png cannot be read"):
+        evaluated("bright", str(lines))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_model_is_loaded(
+    settings: Settings, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family, "load", None)
+
+    with pytest.raises(InvalidRequest, match=r"--out .*set\.jsonl: File exists; name a folder"):
+        evaluated("bright", str(lines), "--out", str(lines))
+
+
+def test_figures_are_printed_before_files_are_written(
+    settings: Settings, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*told: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(report, "write", full)
+
+    done = CliRunner().invoke(app, ["bright", str(lines), "--json", "--out", str(tmp_path / "out")])
+
+    assert str(done.exception) == "no space left"
+    assert json.loads(done.stdout)["count"] == 4
+
+
+def test_names_with_brackets_are_printed_as_they_are(
+    settings: Settings, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines.write_text(lines.read_text().replace('"dark"', '"crack [mm]"', 1).replace('"dark"', '"a [/b] c"'))
+
+    done = CliRunner().invoke(app, ["bright", str(lines)], catch_exceptions=False)
+
+    assert "crack [mm]" in done.stdout
+    assert "a [/b] c" in done.stdout
 
 
 def test_what_is_no_model_is_told_with_what_there_is(settings: Settings) -> None:

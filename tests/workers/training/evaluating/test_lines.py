@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +173,65 @@ def test_a_model_that_cannot_read_describes(tmp_path: Path) -> None:
 
     assert told.metrics["exact_match"] == 0.5
     assert 0 < (told.metrics["chrf"] or 0) < 100
+
+
+def nearest(right: str) -> Callable[[tuple[str, ...]], tuple[Label, ...]]:
+    """Score words by with how many letters of `right` they begin."""
+
+    def score(word: str) -> float:
+        alike = list(takewhile(lambda pair: pair[0] == pair[1], zip(word, right, strict=False)))
+        return len(alike) / 100 + 0.1
+
+    return lambda words: tuple(Label(name=word, score=score(word)) for word in reversed(words))
+
+
+def test_a_model_that_can_but_choose_chooses_among_the_texts(tmp_path: Path) -> None:
+    texts = ["a red ball", "a blue cone", "a red ball", "no picture"]
+    found = write(tmp_path, [{"text": text} for text in texts])
+    seen = [*texts[:2], "a blue thing", None]
+
+    def answer(number: int, ask: Ask) -> tuple[Label, ...] | ModelError:
+        assert sorted(ask.arguments["labels"]) == sorted(set(texts))
+        text = seen[number]
+        return ModelError("no") if text is None else nearest(text)(ask.arguments["labels"])
+
+    told = judged(examinee(Capability.CLASSIFY, Capability.EMBED, answer=answer), found)
+
+    assert (told.metrics["zero_shot_accuracy"], told.metrics["failed"]) == (0.5, 0.25)
+    assert told.settings["texts"] == 3
+    assert [case.answered for case in told.cases] == ["a red ball", "a blue cone", "a blue cone", ""]
+    assert "calibration_error" in told.metrics
+
+
+@pytest.mark.parametrize("kind", ["text", "label"])
+def test_more_words_than_a_call_may_have_are_asked_in_rounds(tmp_path: Path, kind: str) -> None:
+    # given a model that compares with three words in a thousand templates at most, and a set of eleven
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    found = write(tmp_path, [{kind: word} for word in words])
+
+    def answer(number: int, ask: Ask) -> tuple[Label, ...]:
+        assert len(ask.arguments["labels"]) <= 3
+        return nearest("zero" if number == 5 else words[number])(ask.arguments["labels"])
+
+    sitting = examinee(Capability.CLASSIFY, answer=answer)
+    advanced: list[int] = []
+    sitting.model.templates = ("{}",) * 1000  # type: ignore[attr-defined]
+    # when it is judged
+    told = judged(replace(sitting, advance=lambda: advanced.append(1)), found)
+    # then it was right as often as it is among all, and no score was taken for one among all
+    assert told.metrics["zero_shot_accuracy" if kind == "text" else "accuracy"] == pytest.approx(10 / 11)
+    assert told.metrics["failed"] == 0
+    assert "calibration_error" not in told.metrics
+    assert len(advanced) == 11
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
+    found = write(tmp_path, [{"text": "EXIT"}, {"text": "EXIT"}])
+    (tmp_path / "1.png").write_bytes(b"cut off")
+
+    told = judged(examinee(Capability.READ, answer=lambda number, ask: (region("EXIT"),)), found)
+
+    assert (told.metrics["exact"], told.metrics["failed"]) == (0.5, 0.5)
 
 
 def test_translations_are_told_by_direction(tmp_path: Path) -> None:
