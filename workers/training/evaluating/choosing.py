@@ -5,10 +5,10 @@ the best of all. Only its score is another than it would be among all.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.vision import Capability, Label
 from workers.models.family import Model
@@ -28,7 +28,7 @@ def chosen(examinee: Examinee, pictures: Sequence[Path], words: Sequence[str]) -
     left: list[Sequence[str]] = [words] * len(pictures)
     while max(map(len, left)) > most:
         left = _round(replace(examinee, advance=lambda: None), pictures, left, most)
-    return Chosen([_best(answer) for answer in _asked(examinee, pictures, left)], among_all=len(words) <= most)
+    return Chosen(_bests(examinee, pictures, left), among_all=len(words) <= most)
 
 
 def _round(
@@ -38,22 +38,22 @@ def _round(
 
     All pictures see the first part of their words, then all the next: a model keeps the features of so many texts only.
     """
-    answers = [
-        _asked(examinee, pictures, [words[begin : begin + most] for words in left])
+    bests = [
+        _bests(examinee, pictures, [words[begin : begin + most] for words in left])
         for begin in range(0, max(map(len, left)), most)
     ]
-    return [
-        [] if None in of_one else [best.name for answer in of_one if (best := _best(answer)) is not None]
-        for of_one in zip(*answers, strict=True)
-    ]
+    names = [[one.name for one in of_one if one is not None] for of_one in zip(*bests, strict=True)]
+    return [some if len(some) * most >= len(words) else [] for some, words in zip(names, left, strict=True)]
 
 
-def _asked(examinee: Examinee, pictures: Sequence[Path], words: Sequence[Sequence[str]]) -> list[Any]:
+def _bests(examinee: Examinee, pictures: Sequence[Path], words: Sequence[Sequence[str]]) -> list[Label | None]:
+    """Return the likeliest of each picture's words; None where the model failed, or there are none."""
     asks = (
         examinee.ask(Capability.CLASSIFY, picture, labels=tuple(some))
         for picture, some in zip(pictures, words, strict=True)
     )
-    return list(examinee.answers(asks))
+    answers: Iterator[Sequence[Label] | None] = examinee.answers(asks)
+    return [max(answer, key=lambda label: label.score) if answer else None for answer in answers]
 
 
 def _most_words(model: Model) -> int:
@@ -64,7 +64,3 @@ def _most_words(model: Model) -> int:
     from workers.models.dual_encoder import MOST_TEXTS  # a model that has templates has imported it
 
     return max(MOST_TEXTS // len(templates), 2)
-
-
-def _best(answer: Sequence[Label] | None) -> Label | None:
-    return max(answer, key=lambda label: label.score) if answer else None
