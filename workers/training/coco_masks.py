@@ -23,11 +23,12 @@ BEYOND = 4
 def whole(segmentation: Any) -> Any:  # noqa: ANN401  (as COCO has it)
     """Return a segmentation without the polygons that enclose nothing: of fewer than three points, or half a point.
 
-    None where nothing is left. What is no list of lists is returned as it is; `compressed` says what is wrong with it.
+    None where nothing is left of some. What is no list of lists is returned as it is; `compressed` says what is wrong with it.
     """
     if not isinstance(segmentation, list) or not all(isinstance(part, list) for part in segmentation):
         return segmentation
-    return [part for part in segmentation if len(part) >= FEWEST_NUMBERS and len(part) % 2 == 0] or None
+    kept = [part for part in segmentation if len(part) >= FEWEST_NUMBERS and len(part) % 2 == 0]
+    return segmentation if len(kept) == len(segmentation) else kept or None
 
 
 def compressed(segmentation: Any, height: int, width: int) -> dict[str, Any]:  # noqa: ANN401
