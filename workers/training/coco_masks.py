@@ -23,7 +23,7 @@ BEYOND = 4
 def whole(segmentation: Any) -> Any:  # noqa: ANN401  (as COCO has it)
     """Return a segmentation without the polygons that enclose nothing: of fewer than three points, or half a point.
 
-    None where nothing is left of some. What is no list of lists is returned as it is; `compressed` says what is wrong with it.
+    None where nothing is left of some. What is no list of lists is returned as it is; `compressed` says what is wrong.
     """
     if not isinstance(segmentation, list) or not all(isinstance(part, list) for part in segmentation):
         return segmentation
