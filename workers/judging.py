@@ -14,7 +14,7 @@ from workers.labelled import LabelledPicture, LabelledQuestion, LabelledText
 from workers.modelling.temperature import tempered
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
 from workers.training.coco import Dataset
-from workers.training.evaluating.shown import shown, used
+from workers.training.evaluating.shown import shown
 from workers.training.measures.matching import NONE, Overlaps, box_overlaps, crowded, of_one_label
 from workers.training.measures.matching import matched as matching
 
@@ -184,7 +184,7 @@ class Boxes:
         told: dict[str, Any] = {"min_score": tempered(WEAKEST, temperature)}
         if self.capability is Capability.GROUND:
             told["phrases"] = classes
-        elif unknown := sorted(used(self.dataset) - set(model.classes)):
+        elif unknown := sorted(self.dataset.names() - set(model.classes)):
             raise InvalidRequest(
                 f"{self.source}: the model knows no {', '.join(unknown)}; take them out of the set, or rename them to "
                 f"what it knows: {', '.join(model.classes)}"

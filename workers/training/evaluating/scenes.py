@@ -7,9 +7,9 @@ from domain.errors import ImageRejected, InvalidRequest, RegistrationFailed, Sig
 from domain.vision import Capability, Detection, Grounding
 from workers.models.family import Ask
 from workers.training import coco_masks
-from workers.training.coco import CocoAnnotation, CocoImage, Dataset, mask_of
+from workers.training.coco import CocoAnnotation, CocoImage, Dataset, mask_of, runs
 from workers.training.evaluating.examinee import Examinee
-from workers.training.evaluating.shown import shown, used
+from workers.training.evaluating.shown import shown
 from workers.training.measures.boxes import Scene, Thing
 
 LOWEST_SCORE = 0.01
@@ -36,7 +36,7 @@ def seen(examinee: Examinee, found: Dataset) -> Seen:
     told: dict[str, object] = {"min_score": LOWEST_SCORE}
     if capability is Capability.GROUND:
         told["phrases"] = found.classes
-    elif unknown := sorted(used(found) - set(examinee.model.classes)):
+    elif unknown := sorted(found.names() - set(examinee.model.classes)):
         raise InvalidRequest(f"{found.folder} has classes that the model does not know: {', '.join(unknown)}")
     asks = (_ask(examinee, found, image, capability, told) for image in found.content.images)
     answers = list(examinee.answers(asks))
@@ -66,14 +66,9 @@ def _thing(item: CocoAnnotation, image: CocoImage, name: str, *, masks: bool) ->
     """Return an object; without its mask, which takes as much memory as the picture, that one's area at least."""
     if masks:
         return Thing(name, item.box, mask_of(item, image), item.iscrowd)
-    return Thing(name, item.box, crowd=item.iscrowd, area=_area(item, image) if item.segmentation else None)
-
-
-def _area(item: CocoAnnotation, image: CocoImage) -> float:
-    try:
-        return coco_masks.area(coco_masks.compressed(item.segmentation, image.height, image.width))
-    except ValueError as error:
-        raise InvalidRequest(f"annotation {item.id} of {image.file_name}: {error}") from error
+    return Thing(
+        name, item.box, crowd=item.iscrowd, area=coco_masks.area(runs(item, image)) if item.segmentation else None
+    )
 
 
 def _ask(

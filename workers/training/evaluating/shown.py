@@ -34,9 +34,3 @@ def sized(look: Look, found: Dataset, image: CocoImage) -> Pixels:
             f"lie elsewhere; correct size and boxes in the set, or put the picture there that they were drawn on"
         )
     return pixels
-
-
-def used(found: Dataset) -> set[str]:
-    """Return the classes that a set has objects of."""
-    names = {item.id: item.name for item in found.content.categories}
-    return {names[item.category_id] for item in found.content.annotations}
