@@ -319,7 +319,7 @@ def test_an_answer_that_is_no_option_is_named(answer: str, options: list[str], t
 def test_a_set_of_both_kinds_is_refused(tmp_path: Path) -> None:
     question = {"image": "a.png", "question": "shut?", "options": ["yes", "no"], "answer": "no"}
     file = lines(tmp_path / "labelled.jsonl", [{"image": "a.png", "label": "a cat"}, question])
-    with pytest.raises(InvalidRequest, match="line 2: a file has labels, questions, texts"):
+    with pytest.raises(InvalidRequest, match="line 2: a file has labels, questions, phrases, texts"):
         calibrate(spec_of_nothing(), file, LIMITS)
 
 
@@ -327,8 +327,14 @@ def test_a_set_of_both_kinds_is_refused(tmp_path: Path) -> None:
     ("line", "told"),
     [
         ({"image": "a.png", "question": "how many?", "answer": "three"}, "has no options"),
-        ({"image": "a.png", "question": "report", "answer": "no finding", "findings": []}, "drafts and translations"),
-        ({"source": "Ausgang", "target": "exit", "from": "de", "to": "en"}, "drafts and translations"),
+        (
+            {"image": "a.png", "question": "report", "answer": "no finding", "findings": []},
+            "drafts, translations and places of phrases",
+        ),
+        (
+            {"source": "Ausgang", "target": "exit", "from": "de", "to": "en"},
+            "drafts, translations and places of phrases",
+        ),
     ],
 )
 def test_a_set_without_scores_to_calibrate_is_refused(line: dict[str, Any], told: str, tmp_path: Path) -> None:
