@@ -116,7 +116,7 @@ def _held_out(place: Path, whole: LabelledSet) -> LabelledSet:
             f"{place} is a set of {found.kind.value}, and what is learnt from is one of {whole.kind.value}"
         )
     known = whole.classes if isinstance(whole, Dataset) else ()
-    strange = set(found.classes) - set(known) if isinstance(found, Dataset) else set()
+    strange = found.names() - set(known) if isinstance(found, Dataset) else set()
     if strange:
         raise InvalidRequest(f"{place} has classes that are not learnt: {', '.join(sorted(strange))}")
     return found
