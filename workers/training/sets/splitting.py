@@ -7,7 +7,7 @@ what it trains on.
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,8 @@ from workers.training.sets.labelled_set import Item, LabelledSet, Share
 
 log = logging.getLogger(__name__)
 
+ORDERS = 32
+"""Of so many orders of the groups, the best is taken."""
 MOST_NAMED = 10
 """So many classes are named in a line of the log."""
 
@@ -27,7 +29,8 @@ class Division:
     """How a set is to be divided.
 
     `by` is a pattern with one group, looked for in the files' names, and in their paths within the set where it is not
-    there; it goes before the groups that the set tells. The same `seed` gives the same shares, whatever is trained.
+    there; it goes before the groups that the set tells. The same `seed` gives the same shares of a set, whatever is
+    trained.
     """
 
     validation: float = 0.1
@@ -52,6 +55,9 @@ class Parts(Generic[S]):
 def split(whole: S, division: Division) -> Parts[S]:
     """Divide a set, and warn of classes that are not in the training share.
 
+    The groups are put into an order by the seed. Where that leaves a class to no training, or a share without anything
+    that could be found in it, as in a small set, the best of several orders is taken.
+
     Raises InvalidRequest where the pattern is none or does not fit a name, or where there are fewer groups than shares.
     """
     items = whole.items()
@@ -60,9 +66,16 @@ def split(whole: S, division: Division) -> Parts[S]:
     for group, item in zip(groups, items, strict=True):
         if item.share not in {None, given.get(group)}:
             raise InvalidRequest(f"{whole.place}: its own split has the group {group!r} in several shares")
-    shares = _shares(whole, groups, given, division)
-    chosen = {one: [at for at, group in enumerate(groups) if shares[group] is one] for one in Share}
-    parts = {one: whole.part(places) for one, places in chosen.items() if places}
+    best: dict[Share, S] = {}
+    for order in range(ORDERS):
+        shares = _shares(whole, groups, given, division, order)
+        chosen = {one: [at for at, group in enumerate(groups) if shares[group] is one] for one in Share}
+        parts = {one: whole.part(places) for one, places in chosen.items() if places}
+        if not best or _wanting(whole, parts) < _wanting(whole, best):
+            best, taken = parts, shares
+        if _wanting(whole, best) == (0, 0):
+            break
+    parts, shares = best, taken
     lacking = sorted(whole.names() - parts[Share.TRAIN].names())
     if lacking:
         some = ", ".join(lacking[:MOST_NAMED]) + (" …" if len(lacking) > MOST_NAMED else "")
@@ -76,12 +89,19 @@ def split(whole: S, division: Division) -> Parts[S]:
     told = {
         "by": _by(items, division.by),
         "seed": division.seed,
-        "items": {one.value: len(places) for one, places in chosen.items()},
+        "items": {one.value: len(parts[one].items()) if one in parts else 0 for one in Share},
         "groups": {one.value: sum(share is one for share in shares.values()) for one in Share},
         "lacking": lacking,
         "division": asdict(division),
     }
     return Parts(parts[Share.TRAIN], parts[Share.VALIDATION], parts.get(Share.HELD_OUT), told)
+
+
+def _wanting(whole: LabelledSet, parts: Mapping[Share, LabelledSet]) -> tuple[int, int]:
+    """Return how many classes are left to no training, and how many of the other shares have nothing to be found."""
+    known = whole.names()
+    others = [part for one, part in parts.items() if one is not Share.TRAIN]
+    return len(known - parts[Share.TRAIN].names()), sum(bool(known) and not part.names() for part in others)
 
 
 def _groups(whole: LabelledSet, items: Sequence[Item], pattern: str | None) -> list[str]:
@@ -115,13 +135,16 @@ def _by(items: Sequence[Item], pattern: str | None) -> str:
     return "picture: the set tells no groups, so that pictures of one part may lie in several shares"
 
 
-def _shares(whole: LabelledSet, groups: Sequence[str], given: dict[str, Share], division: Division) -> dict[str, Share]:
-    """Say which share each group is in."""
+def _shares(
+    whole: LabelledSet, groups: Sequence[str], given: Mapping[str, Share], division: Division, order: int
+) -> dict[str, Share]:
+    """Say which share each group is in, in one of the orders that the seed gives."""
     sizes: dict[str, int] = {}
     for group in groups:
         sizes[group] = sizes.get(group, 0) + 1
     shares = {group: given.get(group, Share.TRAIN) for group in sizes}
-    free = sorted((group for group in sizes if shares[group] is Share.TRAIN), key=lambda one: _hash(division.seed, one))
+    seed = f"{division.seed}" if order == 0 else f"{division.seed}, order {order}"
+    free = sorted((group for group in sizes if shares[group] is Share.TRAIN), key=lambda one: _hash(seed, one))
     wanted = {Share.HELD_OUT: division.held_out, Share.VALIDATION: division.validation}
     lacking = {one: part for one, part in wanted.items() if part > 0 and one not in shares.values()}
     if len(free) <= len(lacking) or (division.validation <= 0 and Share.VALIDATION not in shares.values()):
@@ -149,5 +172,5 @@ def _filling(groups: Iterable[str], sizes: dict[str, int], wanted: float, most: 
     return taken or [min(groups, key=lambda one: sizes[one])]
 
 
-def _hash(seed: int, group: str) -> str:
+def _hash(seed: str, group: str) -> str:
     return hashlib.sha256(f"{seed}\0{group}".encode()).hexdigest()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidRequest
 from workers.labelled import LabelledPicture
+from workers.training.coco import CocoFile, Dataset
 from workers.training.sets.labelled_set import Kind
 from workers.training.sets.lines import Lines
 from workers.training.sets.splitting import Division, Parts, split
@@ -127,3 +128,24 @@ def test_what_cannot_be_split_is_refused_with_the_reason(whole: Lines, division:
         split(whole, division)
 
     assert told in refused.value.message
+
+
+@given(st.integers(0, 40))
+def test_of_a_rare_class_something_is_left_to_learn_from_and_every_share_has_something_to_find(seed: int) -> None:
+    # given twenty pictures, of which five have objects, and a class of which there is one
+    content = {
+        "images": [{"id": at, "file_name": f"{at}.png", "width": 9, "height": 9} for at in range(20)],
+        "annotations": [
+            {"id": at, "image_id": at, "category_id": 1 + (at == 0), "bbox": [1, 1, 5, 5], "area": 25}
+            for at in range(5)
+        ],
+        "categories": [{"id": 1, "name": "pit"}, {"id": 2, "name": "crack"}],
+    }
+    whole = Dataset(Path("/set"), CocoFile.model_validate(content))
+    # when they are divided
+    parts = split(whole, Division(0.15, 0.15, seed=seed))
+    # then nothing lacks, whatever the seed
+    assert parts.held_out is not None
+    assert parts.train.names() == {"pit", "crack"}
+    assert parts.validation.names() == parts.held_out.names() == {"pit"}
+    assert sum(parts.told["items"].values()) == 20
