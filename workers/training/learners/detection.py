@@ -15,7 +15,6 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForObjectDetec
 from transformers.utils import logging
 
 from domain.errors import InvalidRequest
-from domain.images import ImageLimits
 from domain.vision import Capability
 from workers.judging import Look
 from workers.models.family import Pixels
@@ -64,9 +63,9 @@ class DetectionLearner:
 
     def __init__(self, parts: Parts[Dataset], options: Options, network: Any, images: Any) -> None:  # noqa: ANN401
         for part in (parts.train, parts.validation):
-            within(part, ImageLimits())
+            within(part, options.limits)
         self._train, self._options, self._images = parts.train.without_crowds(), options, images
-        self._look = Look(ImageLimits())
+        self._look = Look(options.limits)
         self.network: torch.nn.Module = network.to(options.device)
         self.rates: Mapping[str, float] = GENTLE if options.start else {}
         self.rate = OF_START if options.start else OF_SCRATCH
@@ -91,7 +90,7 @@ class DetectionLearner:
 
     def measure(self) -> Mapping[str, float]:
         """See Learner."""
-        return self._detecting.measure(self, "detection", self._options.device)
+        return self._detecting.measure(self, "detection", self._options)
 
     def save(self, folder: Path) -> None:
         """See FamilyLearner."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from domain.errors import InvalidRequest
-from domain.images import ImageLimits
 from workers.hub import digest
 from workers.judging import Look
 from workers.models import family
@@ -17,14 +16,14 @@ from workers.registry import ModelSpec
 from workers.training.coco import Dataset
 from workers.training.evaluating.examinee import Examinee
 from workers.training.evaluating.objects import Criteria, judge
-from workers.training.learners.learner import FamilyLearner
+from workers.training.learners.learner import FamilyLearner, Options
 
 MOST = 200
 """So many pictures are measured in the course of a training: it is to learn, not to measure."""
 
 
 @contextmanager
-def serving(learner: FamilyLearner, name: str, device: str) -> Iterator[Examinee]:
+def serving(learner: FamilyLearner, name: str, options: Options) -> Iterator[Examinee]:
     """Save the network as it stands, and have its family `name` serve it for a while."""
     with tempfile.TemporaryDirectory(prefix="sightline-measured-") as folder:
         learner.save(Path(folder))
@@ -36,13 +35,13 @@ def serving(learner: FamilyLearner, name: str, device: str) -> Iterator[Examinee
             source=str(place),
             revision=digest(place),
             licence=learner.licence,
-            device=device,
+            device=options.device,
             options=learner.served,
         )
         with torch.inference_mode(False):  # the loop measures within it, and what is built there cannot be changed
             model = family.load(spec)
         try:
-            yield Examinee(model, spec, Look(ImageLimits()))
+            yield Examinee(model, spec, Look(options.limits))
         finally:
             model.close()
 
@@ -65,8 +64,8 @@ class Detecting:
         self.watched = f"{prefix}AP50"
         self._told = (self.watched, f"{prefix}AP", f"{prefix}precision", f"{prefix}recall")
 
-    def measure(self, learner: FamilyLearner, name: str, device: str) -> dict[str, float]:
+    def measure(self, learner: FamilyLearner, name: str, options: Options) -> dict[str, float]:
         """Return AP at an IoU of 0.5 and over 0.50 to 0.95, and precision and recall at the score of 0.25."""
-        with serving(learner, name, device) as examinee:
+        with serving(learner, name, options) as examinee:
             judged = judge(examinee, self._pictures, Criteria())
         return {name: judged.metrics.get(name) or 0.0 for name in self._told}

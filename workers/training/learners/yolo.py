@@ -9,8 +9,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from domain.errors import InvalidRequest
-from domain.images import ImageLimits
 from domain.vision import Capability
+from workers.judging import Look
 from workers.models import yolo
 from workers.registry import EMBEDDED
 from workers.training import coco_masks
@@ -65,7 +65,7 @@ class YoloLearner:
 
     def __init__(self, parts: Parts[Dataset], options: Options) -> None:
         for part in (parts.train, parts.validation):
-            within(part, ImageLimits())
+            within(part, options.limits)
         self._train, self._options = parts.train.without_crowds(), options
         paired = parts.train.paired and checked(options, YoloOptions).pairs
         self.pairs = suited(parts.train) if paired else None
@@ -85,9 +85,10 @@ class YoloLearner:
     def batches(self, seed: int) -> Iterator[Batch]:
         """See Learner."""
         size = self._options.batch or (BATCH if self.pairs is None else PAIR_BATCH)
+        look = Look(self._options.limits)
         if self.pairs is not None:
-            return iter(PairStream(self._train, self.pairs, side=self.side, size=size, seed=seed))
-        return batches(self._train, side=self.side, size=size, seed=seed, masks=self._masks)
+            return iter(PairStream(self._train, self.pairs, side=self.side, size=size, seed=seed, look=look))
+        return batches(self._train, side=self.side, size=size, seed=seed, masks=self._masks, look=look)
 
     def loss(self, batch: Batch) -> Step:
         """See Learner."""
@@ -97,7 +98,7 @@ class YoloLearner:
 
     def measure(self) -> Mapping[str, float]:
         """See Learner."""
-        return self._detecting.measure(self, "yolo", self._options.device)
+        return self._detecting.measure(self, "yolo", self._options)
 
     def save(self, folder: Path) -> None:
         """See FamilyLearner."""
