@@ -132,10 +132,14 @@ PLANS = (
         {"part": "bracket", "serial": "000231", "calibration": {"mm_per_px_x": 0.08, "mm_per_px_y": 0.1}},
     ),
     Plan("no-light", (View(5_008_000, defects=0, light=0.02),), {"station": "line-2"}),
+)
+
+BOARDS = (
     Plan("board", (BoardView(5_010_268, 0), BoardView(5_010_268, 0, golden=True)), COMPARED),
     Plan("broken-board", (BoardView(5_010_013, 3), BoardView(5_010_013, 3, golden=True)), COMPARED),
     Plan("another-board", (BoardView(5_010_085, 0), BoardView(5_010_268, 0, golden=True)), COMPARED),
 )
+"""Boards beside their golden references. They do not ship: the pack has no model of pairs that could be relied on."""
 
 
 @dataclass(frozen=True)

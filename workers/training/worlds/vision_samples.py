@@ -1,4 +1,6 @@
-"""The samples of the application `vision` that are drawn: what the embedded encoder and VLM are shown and asked.
+"""Samples of the application `vision` that are drawn: what the embedded encoder and VLM are to be shown and asked.
+
+They ship with those two models, and not before.
 
 `python -m workers.training.worlds.vision_samples` draws them anew over the ones that ship. What a sample expects is
 what was drawn. Grounds, layouts and seeds are none that are trained on.

@@ -6,7 +6,7 @@ import pytest
 
 from domain.applications.application import samples
 from domain.applications.inspection.contract import APPLICATION
-from workers.training.worlds.inspection_samples import PLANS, Plan, expected
+from workers.training.worlds.inspection_samples import BOARDS, PLANS, Plan, expected
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
@@ -28,3 +28,17 @@ def test_the_samples_show_each_verdict_and_each_kind_of_defect() -> None:
     promised = [sample.expect for sample in samples(APPLICATION)]
     assert {one["verdict"] for one in promised} == {"ACCEPT", "REJECT", "UNDECIDED", "REWORK"}
     assert {label for one in promised for label in one["classes"]} >= {"scratch", "pit", "stain", "crack", "inclusion"}
+
+
+def test_boards_beside_their_references_are_accepted_refused_and_left_to_a_person() -> None:
+    found = {
+        plan.name: expected(plan, {f"{number}": view.shown() for number, view in enumerate(plan.views)})
+        for plan in BOARDS
+    }
+    assert {name: one["verdict"] for name, one in found.items()} == {
+        "board": "ACCEPT",
+        "broken-board": "REJECT",
+        "another-board": "UNDECIDED",
+    }
+    assert found["broken-board"]["classes"] == ["open", "short", "pin-hole"]
+    assert found["another-board"]["rules"] == ["reference"]

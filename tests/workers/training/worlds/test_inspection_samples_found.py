@@ -1,7 +1,7 @@
 """The embedded detector on the inspection's samples and on surfaces it never saw: what verdicts come of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -13,12 +13,11 @@ from domain.applications.inspection.contract import APPLICATION
 from domain.applications.inspection.recipe import Verdict
 from domain.applications.inspection.result import InspectionResult
 from domain.images import ImageLimits
-from domain.vision import Capability, Detection, Picture, Quality, Registration, Vision
+from domain.vision import Capability, Detection, Picture, Quality, Vision
 from workers.imaging.decode import decode
 from workers.imaging.quality import quality
-from workers.imaging.registration import register
 from workers.models import family
-from workers.models.family import Ask, Model, Pixels, Told
+from workers.models.family import Ask, Model, Pixels
 from workers.registry import load_profile
 from workers.training.worlds.inspection_samples import Truth, of_surface
 from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, draw
@@ -26,19 +25,15 @@ from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, draw
 pytestmark = pytest.mark.model
 
 
-Detectors = Mapping[str | None, Model]
-"""By their names in the profile; the default has none."""
-
-
 @dataclass
 class DetectorVision:
-    """A Vision that asks the detectors without queue or batch."""
+    """A Vision that asks the detector without queue or batch."""
 
-    models: Detectors
+    model: Model
     pixels: dict[str, Pixels] = field(default_factory=dict)
 
     def classes(self, *, model: str | None = None) -> tuple[str, ...]:
-        return self.models[model].classes
+        return self.model.classes
 
     def detect(
         self,
@@ -48,31 +43,21 @@ class DetectorVision:
         model: str | None = None,
         min_score: float = 0.25,
     ) -> tuple[Detection, ...]:
-        shown = [picture] if reference is None else [picture, reference]
-        ask = Ask(Capability.DETECT, tuple(self.pixels[one.name] for one in shown), {"min_score": min_score})
-        (found,) = self.models[model].run([self.models[model].prepare(ask)])
-        return cast("tuple[Detection, ...]", found.value if isinstance(found, Told) else found)
-
-    def align(self, picture: Picture, reference: Picture) -> tuple[Picture, Registration]:
-        laid = register(self.pixels[picture.name], self.pixels[reference.name])
-        over = Picture(f"{reference.name} over {picture.name}", picture.width, picture.height)
-        self.pixels[over.name] = laid.pixels
-        return over, laid.registration
+        ask = Ask(Capability.DETECT, (self.pixels[picture.name],), {"min_score": min_score})
+        return cast("tuple[Detection, ...]", self.model.run([self.model.prepare(ask)])[0])
 
     def quality(self, picture: Picture) -> Quality:
         return quality(self.pixels[picture.name])
 
 
 @pytest.fixture(scope="module")
-def detectors() -> Iterator[Detectors]:
-    """The detectors that ship."""
-    profile = load_profile("embedded")
-    rows = {None: profile.find(Capability.DETECT), "boards": profile.find(Capability.DETECT, "boards")}
-    models = {name: family.load(spec) for name, spec in rows.items() if spec is not None}
-    assert models.keys() == rows.keys()
-    yield models
-    for model in models.values():
-        model.close()
+def detector() -> Iterator[Model]:
+    """The detector that ships."""
+    spec = load_profile("embedded").find(Capability.DETECT)
+    assert spec is not None
+    model = family.load(spec)
+    yield model
+    model.close()
 
 
 def inspected(vision: object, pictures: dict[str, Pixels], parameters: dict[str, object]) -> InspectionResult:
@@ -86,15 +71,13 @@ def pixels_of(path: Path) -> Pixels:
 
 
 @pytest.mark.parametrize("sample", samples(APPLICATION), ids=lambda sample: sample.name)
-def test_a_sample_ends_as_it_promises(detectors: Detectors, sample: Sample) -> None:
+def test_a_sample_ends_as_it_promises(detector: Model, sample: Sample) -> None:
     pictures = {path.name: pixels_of(path) for path in sample.images}
-    result = inspected(DetectorVision(detectors, pictures), pictures, sample.parameters)
+    result = inspected(DetectorVision(detector, pictures), pictures, sample.parameters)
     assert APPLICATION.mismatches(result, sample.expect) == []
 
 
-def test_on_textures_never_seen_hardly_a_defective_part_is_accepted_or_a_clean_one_refused(
-    detectors: Detectors,
-) -> None:
+def test_on_textures_never_seen_hardly_a_defective_part_is_accepted_or_a_clean_one_refused(detector: Model) -> None:
     # given surfaces of the held-out textures, none of which is a sample or was trained on
     verdicts: Counter[tuple[Verdict, Verdict]] = Counter()
     for seed in range(7_000_000, 7_000_060):
@@ -102,7 +85,7 @@ def test_on_textures_never_seen_hardly_a_defective_part_is_accepted_or_a_clean_o
         pictures = {"surface": surface.pixels}
         # when each is judged by what was drawn and by what is found
         due = inspected(Truth({"surface": of_surface(surface)}), pictures, {}).verdict
-        verdicts[due, inspected(DetectorVision(detectors, pictures), pictures, {}).verdict] += 1
+        verdicts[due, inspected(DetectorVision(detector, pictures), pictures, {}).verdict] += 1
     # then they mostly agree, and the two costly mistakes are rare
     accepted_wrongly = sum(n for (due, said), n in verdicts.items() if said is Verdict.ACCEPT is not due)
     refused = {Verdict.REWORK, Verdict.REJECT}
