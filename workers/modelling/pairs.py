@@ -27,7 +27,7 @@ MOST_WINDOWS, MOST_SPOTS = 1024, 50_000
 """A pair that differs in more places shows something else than its reference."""
 LEAST_RANGE = 32
 """So many levels lie at least between what is dark and what is bright in a reference: with fewer, nothing is told."""
-OUTLIERS = 0.005
+OUTLIERS = 0.0005
 """The share of the pixels that may be darker than what is called dark, and brighter than what is called bright."""
 TOUCHING_PX = 2.0
 """A box that ends so near to the edge of its window, inside the picture, was probably cut there."""
