@@ -57,7 +57,7 @@ class Piled(NamedTuple):
 
 
 def promote(connection: Connection, revision: Revision, why: Why) -> Promotion:
-    """Have a revision served from now on; where it was in the shadow until now, it is no more.
+    """Have a revision served from now on.
 
     Raises Conflict where nothing was measured of it, or it is served already.
     """
@@ -67,7 +67,6 @@ def promote(connection: Connection, revision: Revision, why: Why) -> Promotion:
         raise Conflict(f"{told} has no evaluation; run `sightline eval {told} DATASET` first")
     if served and served[-1].revision == revision.revision:
         raise Conflict(f"{revision.revision} of {revision.name!r} is promoted already")
-    connection.execute(delete(shadows).where(shadows.c.name == revision.name, shadows.c.revision == revision.revision))
     return _add(connection, revision, served[-1].revision if served else None, Kind.PROMOTE, why)
 
 
@@ -124,6 +123,8 @@ def _locked(connection: Connection, name: str) -> list[Piled]:
 
 
 def _add(connection: Connection, revision: Revision, before: str | None, kind: Kind, why: Why) -> Promotion:
+    """Note a change, after which the revision is served; where it was in the shadow until then, it is no more."""
+    connection.execute(delete(shadows).where(shadows.c.name == revision.name, shadows.c.revision == revision.revision))
     told = {"name": revision.name, "revision": revision.revision, "before": before, "kind": kind.value}
     connection.execute(insert(promotions).values(**told, **why.model_dump(), at=moment()))
     return history(connection, revision.name)[-1]

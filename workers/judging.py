@@ -192,10 +192,9 @@ class Boxes:
         names = {item.id: item.name for item in self.dataset.content.categories}
         for image, objects in self.dataset.pairs():
             try:
-                pictures = shown(model, look, self.dataset, image)
+                found = _value(model, Ask(self.capability, shown(model, look, self.dataset, image), told))
             except RegistrationFailed:
                 continue  # nothing is found, right or wrong, where there is nothing to compare with
-            found = _value(model, Ask(self.capability, pictures, told))
             boxes = [(_name(one), one.score, one.box) for one in found if _name(one) in classes]
             singles, crowds = (
                 [(names[item.category_id], item.box) for item in objects if item.iscrowd is crowd]

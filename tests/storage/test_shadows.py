@@ -8,10 +8,11 @@ from sqlalchemy import Engine, select
 
 from domain.errors import Conflict, InvalidRequest
 from storage import shadows
+from storage.promotions import rollback
 from storage.revision_tables import shadow_losses
 from storage.session import read, write
 from storage.shadows import Collected, ShadowAnswer, ShadowLoss, collect, collected, disagreements
-from tests.support.revisions import digits, evaluated, known, promoted
+from tests.support.revisions import WHY, digits, evaluated, known, promoted
 
 
 def answer(candidate: str = "b", served: str = "a", **more: Any) -> ShadowAnswer:
@@ -68,8 +69,11 @@ def test_a_candidate_that_is_promoted_is_in_the_shadow_no_more(engine: Engine) -
     promoted(engine, "b")
     assert read(engine, shadows.active, ["boards"])["boards"].revision == digits("c"), "another one stays"
     promoted(engine, "c")
-
     assert read(engine, shadows.active, ["boards"]) == {}
+
+    write(engine, shadows.cast, evaluated(engine, "b"), 0.1)
+    write(engine, rollback, "boards", WHY)
+    assert read(engine, shadows.active, ["boards"]) == {}, "nor is one that is come back to"
 
 
 def test_losses_of_one_kind_take_one_row_however_often_they_are_told(engine: Engine) -> None:

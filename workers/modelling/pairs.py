@@ -8,6 +8,7 @@ numpy and OpenCV only.
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -48,6 +49,8 @@ class Pairs(Value):
     """from so many levels on a pixel differs, 255 being the reference's own range"""
     smallest: int = Field(default=3, ge=1)
     """so many differing pixels make a spot"""
+    levels: Literal[2] = 2
+    """how levels are told: in the reference's own range. A checkpoint that does not say was taught otherwise"""
 
     @property
     def margin(self) -> int:
@@ -87,14 +90,17 @@ def stacked(picture: Pixels, reference: Pixels, how: Pairs) -> Pixels:
             f"a picture of {_size(picture)} and a reference of {_size(reference)} pixels; lay the reference over the "
             f"picture first (`align`)"
         )
-    stretched = _stretching(reference)
-    seen, golden = (np.asarray(cv2.LUT(one, stretched), dtype=np.uint8) for one in (picture, reference))
-    greys = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (seen, golden))
-    return np.dstack([*greys, difference(seen, golden, how.tolerance)])
+    dark, gain = _range(reference)
+    levels = (np.arange(256) - dark) * gain
+    stretched = np.asarray(np.clip(levels + 0.5, 0, 255), dtype=np.uint8)
+    greys = (cv2.LUT(cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), stretched) for one in (picture, reference))
+    # Of the levels as they are: what is darker, or brighter, than all of the reference differs from it too.
+    differs = cv2.convertScaleAbs(difference(picture, reference, how.tolerance), alpha=gain)
+    return np.dstack([*greys, differs])
 
 
-def _stretching(reference: Pixels) -> Pixels:
-    """Return the table of levels that brings a reference's range, from dark to bright in any colour, to the whole."""
+def _range(reference: Pixels) -> tuple[int, float]:
+    """Return what is dark in a reference, in any colour, and the gain that brings its range of levels to 255."""
     counts = [cv2.calcHist([reference], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
     shares = [np.cumsum(count) / count.sum() for count in counts]
     dark = min(int(np.searchsorted(share, OUTLIERS)) for share in shares)
@@ -104,8 +110,7 @@ def _stretching(reference: Pixels) -> Pixels:
             f"the reference shows too little in the picture's light: {bright - dark} levels lie between what is dark "
             f"and what is bright in it, and it takes {LEAST_RANGE}; a flaw could not be told from it"
         )
-    levels = (np.arange(256) - dark) * (255 / (bright - dark))
-    return np.asarray(np.clip(levels + 0.5, 0, 255), dtype=np.uint8)
+    return dark, 255 / (bright - dark)
 
 
 def windows(channels: Pixels, how: Pairs) -> list[Window]:

@@ -254,6 +254,10 @@ class PairYolo(Yolo):
                 f"model {spec.name!r}: of pairs only boxes are learnt, not by {type(network).__name__}"
             )
         how = _arguments(network)["pairs"]
+        if "levels" not in how:
+            raise ModelUnavailable(
+                f"model {spec.name!r}: it was taught to look at pairs in another way; train it again"
+            )
         super().__init__(spec, at, network, told)
         self._how = Pairs.model_validate(how)
         self.preprocessing = preprocessing(self._how, self._side)

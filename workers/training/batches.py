@@ -11,7 +11,7 @@ from domain.images import ImageLimits
 from workers.imaging.letterbox import PADDING, Fit, letterbox
 from workers.judging import Look
 from workers.training import coco_masks
-from workers.training.coco import CocoAnnotation, CocoImage, Dataset, runs
+from workers.training.coco import CocoAnnotation, CocoImage, Dataset, runs, sized
 
 MASK_RATIO = 2
 """Mask targets are this many times smaller than the picture; at 4 a thin scratch would vanish."""
@@ -78,7 +78,7 @@ class _Sampler:
 
     def sample(self, image: CocoImage, objects: list[CocoAnnotation], rng: np.random.Generator) -> Sample:
         """Return one picture."""
-        pixels = self.look(self.dataset.path(image))
+        pixels = sized(self.look, self.dataset, image)
         view = _View.random(self.side, rng)
         if self.masks:
             found = self._drawn(image, objects, view)

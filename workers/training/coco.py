@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError, f
 from domain.errors import InvalidRequest
 from domain.geometry import Box, Mask
 from workers.imaging.masks import encode
+from workers.models.family import Pixels
 from workers.training import coco_masks
 from workers.training.sets import coco_folder
 from workers.training.sets.coco_folder import Part, located, parts
@@ -31,6 +32,8 @@ from workers.training.worlds.surfaces import CLASSES, draw
 ANNOTATIONS = coco_folder.ANNOTATIONS
 JPEG_QUALITY = 95
 Advance = Callable[[], None]
+Look = Callable[[Path], Pixels]
+"""Reads a picture."""
 
 
 class _Open(BaseModel):
@@ -281,6 +284,19 @@ def runs(annotation: CocoAnnotation, image: CocoImage) -> dict[str, Any]:
         return coco_masks.compressed(annotation.segmentation, image.height, image.width)
     except ValueError as error:
         raise InvalidRequest(f"annotation {annotation.id} of {image.file_name}: {error}") from error
+
+
+def sized(look: Look, found: Dataset, image: CocoImage) -> Pixels:
+    """Return a picture. Raises InvalidRequest where it is of another size than its objects were drawn on."""
+    path = found.path(image)
+    pixels = look(path)
+    height, width = pixels.shape[:2]
+    if (image.width, image.height) not in {(width, height), (0, 0)}:  # of a set that says no sizes, they are 0
+        raise InvalidRequest(
+            f"{path} is {width} x {height} pixels, and the set says {image.width} x {image.height}, so that its boxes "
+            f"lie elsewhere; correct size and boxes in the set, or put the picture there that they were drawn on"
+        )
+    return pixels
 
 
 def bits(annotation: CocoAnnotation, image: CocoImage) -> Bits:

@@ -82,11 +82,6 @@ def decoded(runs: Mapping[str, Any]) -> Bits:
     return np.asarray(library.decode(dict(runs)), dtype=bool)
 
 
-def bits(segmentation: Any, height: int, width: int) -> Bits:  # noqa: ANN401
-    """Return a segmentation as `height` x `width` booleans. Raises ValueError as `compressed` does."""
-    return decoded(compressed(segmentation, height, width))
-
-
 def of(one: Mask) -> dict[str, Any]:
     """Return a mask of the domain as compressed run lengths."""
     return compressed({"size": [one.height, one.width], "counts": list(one.counts)}, one.height, one.width)

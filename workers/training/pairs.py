@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from domain.errors import InvalidRequest, ModelError, RegistrationFailed
+from domain.errors import ImageRejected, InvalidRequest, ModelError, RegistrationFailed
 from domain.geometry import Box
 from domain.images import ImageLimits
 from workers.imaging.registration import register
 from workers.judging import Look
 from workers.modelling.pairs import Pairs, Window, cut, stacked, window_about, windows
 from workers.training.batches import MASK_RATIO, Batch
-from workers.training.coco import CocoAnnotation, CocoImage, Dataset
+from workers.training.coco import CocoAnnotation, CocoImage, Dataset, sized
 
 KEPT_BYTES = 1_500_000_000
 """Registered pairs are kept up to so much memory; those beyond are registered anew at each visit."""
@@ -116,11 +116,11 @@ class PairStream:
         return pair
 
     def _registered(self, image: CocoImage, objects: list[CocoAnnotation]) -> _Pair | None:
-        picture, reference = read_pair(self.dataset, image, self.look)
         try:
+            picture, reference = read_pair(self.dataset, image, self.look)
             channels = stacked(picture, register(picture, reference).pixels, self.how)
             spots = windows(channels, self.how)
-        except (RegistrationFailed, ModelError) as error:
+        except (RegistrationFailed, ImageRejected, ModelError) as error:
             self.refused[image.file_name] = error.message
             return None
         index = self.dataset.class_index()
@@ -146,7 +146,7 @@ def read_pair(dataset: Dataset, image: CocoImage, look: Look | None = None) -> t
     if template is None:
         raise InvalidRequest(f"{image.file_name} has no `template`")
     look = look or Look(ImageLimits())
-    return look(dataset.path(image)), look(template)
+    return sized(look, dataset, image), look(template)
 
 
 _Sample = tuple[Bytes, npt.NDArray[np.int64], npt.NDArray[np.float64]]

@@ -40,7 +40,7 @@ def run_folder(folder: Path, asked: Mapping[str, Any], left: Left = Left.GO_ON) 
                 f"{folder.name} is being trained by another process; wait, or take another name"
             ) from error
         told = json.loads(json.dumps(asked))
-        other = _other(folder / ASKED, told)
+        other = "" if left is Left.DROP else _other(folder / ASKED, told)
         if left is Left.DROP or (other and left is Left.OWN):
             shutil.rmtree(folder)
             folder.mkdir()
@@ -49,7 +49,9 @@ def run_folder(folder: Path, asked: Mapping[str, Any], left: Left = Left.GO_ON) 
                 f"{folder} holds a training that did not end, and this one is another ({other}); ask for that one "
                 f"again to go on, or begin with --anew, which drops it"
             )
-        (folder / ASKED).write_text(json.dumps(told, indent=2), "utf-8")
+        if not (folder / ASKED).exists():
+            (folder / f"{ASKED}.new").write_text(json.dumps(told, indent=2), "utf-8")
+            (folder / f"{ASKED}.new").replace(folder / ASKED)
         yield folder
         shutil.rmtree(folder)
 

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from domain.errors import InvalidRequest
+from domain.vision import Capability
 from storage.revisions import Facts, Revision
 from storage.settings import Settings
 from workers.database import database
@@ -24,10 +25,20 @@ from workers.training.registering import register
 from workers.training.runs import Left, run_folder
 from workers.training.sets.find import find
 from workers.training.sets.hashing import data_hash
-from workers.training.sets.labelled_set import LabelledSet
+from workers.training.sets.labelled_set import Kind, LabelledSet
 from workers.training.sets.splitting import Division, Parts, split
 
 CURVES = "curves.png"
+ASKS: Mapping[Kind, frozenset[Capability]] = {
+    Kind.BOXES: frozenset({Capability.DETECT, Capability.GROUND}),
+    Kind.PHRASES: frozenset({Capability.GROUND}),
+    Kind.LABELS: frozenset({Capability.CLASSIFY}),
+    Kind.ANSWERS: frozenset({Capability.ASK}),
+    Kind.READING: frozenset({Capability.READ, Capability.CAPTION, Capability.CLASSIFY}),
+    Kind.TRANSLATION: frozenset({Capability.TRANSLATE}),
+    Kind.DRAFTS: frozenset({Capability.DRAFT, Capability.ASK}),
+}
+"""What each kind of set asks for, any of it."""
 MINUTES_OF_A_ROUND = 2.0
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 
@@ -92,10 +103,12 @@ def train(
     with database(settings):
         pass  # one that cannot be reached is told of now, and not after an hour
     whole = find(order.dataset)
-    held_out = None if order.held_out is None else _held_out(order.held_out, whole)
+    held_out = None if order.held_out is None else find(order.held_out)
     known, parts = data_hash(whole), split(whole, order.division)
     with run_folder(run, _asked(order, known), left):
         learner = family(order.family).learner(parts, order.options)
+        if held_out is not None:
+            _can_be_asked(learner, held_out, whole)
         schedule = _schedule(order, learner)
         _facts(order, learner, known, parts, None)  # a name that cannot be registered is told of before
         fitted = fit(learner, schedule, run, report, stop)
@@ -108,18 +121,17 @@ def train(
         return trained, judge(trained)
 
 
-def _held_out(place: Path, whole: LabelledSet) -> LabelledSet:
-    """Read the set to measure on. Raises InvalidRequest where it asks for what is not learnt."""
-    found = find(place)
-    if found.kind != whole.kind:
+def _can_be_asked(learner: FamilyLearner, held_out: LabelledSet, whole: LabelledSet) -> None:
+    """Raise InvalidRequest where what is learnt cannot be measured on another set."""
+    if not ASKS[held_out.kind] & set(learner.capabilities):
         raise InvalidRequest(
-            f"{place} is a set of {found.kind.value}, and what is learnt from is one of {whole.kind.value}"
+            f"{held_out.place} is a set of {held_out.kind.value}, and what is learnt can "
+            f"{', '.join(learner.capabilities)}"
         )
     known = whole.classes if isinstance(whole, Dataset) else ()
-    strange = found.names() - set(known) if isinstance(found, Dataset) else set()
+    strange = held_out.names() - set(known) if isinstance(held_out, Dataset) else set()
     if strange:
-        raise InvalidRequest(f"{place} has classes that are not learnt: {', '.join(sorted(strange))}")
-    return found
+        raise InvalidRequest(f"{held_out.place} has classes that are not learnt: {', '.join(sorted(strange))}")
 
 
 def _schedule(order: Order, learner: FamilyLearner) -> Schedule:

@@ -112,6 +112,16 @@ def test_a_flaw_in_a_dim_picture_is_looked_at_like_one_in_a_bright_one(seed: int
         assert any(holds(window, flaw.box) for window in found)
 
 
+@pytest.mark.parametrize(("ground", "flaw"), [(180, 255), (100, 10), (60, 0)])
+def test_what_is_brighter_or_darker_than_all_of_the_reference_differs_from_it(ground: int, flaw: int) -> None:
+    reference = np.full((40, 40, 3), ground, dtype=np.uint8)
+    reference[:, 20:] = 120 if ground != 100 else 180
+    picture = reference.copy()
+    picture[5:12, 5:12] = flaw
+
+    assert len(windows(stacked(picture, reference, HOW), HOW)) == 1
+
+
 def test_a_pair_that_shows_too_little_for_a_flaw_to_be_told_is_refused() -> None:
     dark = np.full((20, 20, 3), 3, dtype=np.uint8)
     dark[:, 10:] = 30

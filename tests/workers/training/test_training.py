@@ -157,12 +157,26 @@ def test_another_set_to_measure_on_is_read_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr(training, "fit", lambda *told: pytest.fail("it was trained"))
     texts = tmp_path / "texts.jsonl"
-    texts.write_text(json.dumps({"image": str(tmp_path / "set" / "0.png"), "text": "a line"}))
+    texts.write_text(json.dumps({"source": "a line", "target": "eine Zeile", "from": "en", "to": "de"}))
 
-    with pytest.raises(
-        InvalidRequest, match=r"texts.jsonl is a set of reading, and what is learnt from is one of labels"
-    ):
+    with pytest.raises(InvalidRequest, match=r"texts.jsonl is a set of translation, and what is learnt can classify"):
         trained(order(dataset, held_out=texts), settings)
+
+
+def test_a_disk_that_is_full_costs_no_training_its_way_on(
+    dataset: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given one that ended with a checkpoint, and no room for another word
+    with pytest.raises(ModelError):
+        trained(order(dataset), settings, judge=lambda ended: _fails())
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", lambda *told: pytest.fail("what is there is written anew"))
+        with pytest.raises(ModelError):
+            trained(order(dataset), settings, judge=lambda ended: _fails())
+    # when its folder holds half a word after all
+    (settings.data / "training" / "liner" / "asked.json").write_text('{"fam')
+    # then it can be begun anew
+    assert trained(order(dataset), settings, left=Left.DROP).revision.name == "liner"
 
 
 @pytest.mark.parametrize("name", ["../models", "/tmp/liner", "", ".", "Liner", "a/b"])

@@ -21,13 +21,12 @@ from workers.models.family import Pixels
 from workers.registered import locating
 from workers.registry import Registry
 from workers.residency import Residency
-from workers.training.coco import CocoImage, Dataset
+from workers.training.coco import CocoImage, Dataset, sized
 from workers.training.evaluating.decisions import Decision, of_inspections
 from workers.training.evaluating.judged import Advance, Judged
 from workers.training.evaluating.paper import Paper
 from workers.training.evaluating.report import Named, told
 from workers.training.evaluating.scenes import truth
-from workers.training.evaluating.shown import sized
 from workers.training.measures.evaluation import Evaluation, Kind
 from workers.training.sets.hashing import data_hash
 from workers.vision import JobVision

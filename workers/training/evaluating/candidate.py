@@ -73,10 +73,10 @@ def weights(named: str, settings: Settings) -> Path | None:
     """Return the path of weights that `named` means; None where it means none.
 
     A row of the profile or a training of that name goes before what lies in the working directory: only with a `/` in
-    it, it is a path for sure.
+    it, or as a file that ends as weights do, it is a path for sure.
     """
     path = Path(named)
-    if not path.exists() or "/" in named:
+    if not path.exists() or "/" in named or (path.is_file() and path.suffix in {".pt", ".safetensors"}):
         return path if path.exists() else None
     holds = path.is_file() or any(next(path.glob(pattern), None) for pattern in WEIGHTS)
     return path if holds and not _known(named, settings) else None

@@ -38,7 +38,7 @@ def share(whole: LabelledSet, name: str, division: Division) -> Paper:
 def division(chosen: Candidate | None) -> Division:
     """Return how the training of a revision divided its set; of anything else, how a training does by default."""
     recorded = chosen.registered.facts.split.get("division") if chosen and chosen.registered else None
-    return Division(**recorded) if recorded else Division()
+    return Division(**{"order": 0, **recorded}) if recorded else Division()  # one that does not say took the first
 
 
 def matching(whole: LabelledSet, pattern: str) -> Paper:

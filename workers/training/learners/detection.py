@@ -18,7 +18,7 @@ from domain.errors import InvalidRequest
 from domain.vision import Capability
 from workers.judging import Look
 from workers.models.family import Pixels
-from workers.training.coco import CocoAnnotation, CocoImage, Dataset
+from workers.training.coco import CocoAnnotation, CocoImage, Dataset, sized
 from workers.training.drawing import shuffled
 from workers.training.learners.learner import NoOptions, Options, checked, of
 from workers.training.learners.scratch import CONFIGS
@@ -103,7 +103,7 @@ class DetectionLearner:
         pictures, told = [], []
         for image, objects in chosen:
             mirrored = bool(rng.random() < 0.5)
-            pictures.append(_lit(self._look(self._train.path(image)), rng, mirrored=mirrored))
+            pictures.append(_lit(sized(self._look, self._train, image), rng, mirrored=mirrored))
             annotations = [
                 {
                     "bbox": _mirrored(item, image.width) if mirrored else list(item.bbox),

@@ -24,10 +24,11 @@ def find(path: Path) -> LabelledSet:
         raise InvalidRequest(f"{path} does not exist; a set is {FORMS}")
     if path.is_file():
         return _of_file(path)
-    if coco_folder.parts(path):
-        return checked(coco.read(path))
     told = yolo_folder.description(path)
-    if told is not None or (path / yolo_folder.LABELS).is_dir():
+    described = told is not None or (path / yolo_folder.LABELS).is_dir()
+    if (path / coco.ANNOTATIONS).is_file() or (coco_folder.parts(path) and not described):
+        return checked(coco.read(path))
+    if described:
         return yolo_folder.read(told or path)
     files = sorted(path.glob("*.jsonl"))
     if len(files) > 1:

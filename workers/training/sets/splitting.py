@@ -37,6 +37,8 @@ class Division:
     held_out: float = 0.1
     by: str | None = None
     seed: int = 0
+    order: int | None = None
+    """which of the orders that the seed gives; the first that suits the set where None"""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ def split(whole: S, division: Division) -> Parts[S]:
         if item.share not in {None, given.get(group)}:
             raise InvalidRequest(f"{whole.place}: its own split has the group {group!r} in several shares")
     best: dict[Share, S] = {}
-    for order in range(ORDERS):
+    for order in range(ORDERS) if division.order is None else [division.order]:
         shares = _shares(whole, groups, given, division, order)
         chosen = {one: [at for at, group in enumerate(groups) if shares[group] is one] for one in Share}
         parts = {one: whole.part(places) for one, places in chosen.items() if places}
         if not best or _wanting(whole, parts) < _wanting(whole, best):
-            best, taken = parts, shares
+            best, taken, suits = parts, shares, order
         if _wanting(whole, best) == (0, 0):
             break
     parts, shares = best, taken
@@ -92,7 +94,7 @@ def split(whole: S, division: Division) -> Parts[S]:
         "items": {one.value: len(parts[one].items()) if one in parts else 0 for one in Share},
         "groups": {one.value: sum(share is one for share in shares.values()) for one in Share},
         "lacking": lacking,
-        "division": asdict(division),
+        "division": {**asdict(division), "order": suits},
     }
     return Parts(parts[Share.TRAIN], parts[Share.VALIDATION], parts.get(Share.HELD_OUT), told)
 

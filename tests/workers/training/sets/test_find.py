@@ -57,6 +57,16 @@ def test_a_yolo_folder_is_read_in_pixels_with_boxes_polygons_and_names(tmp_path:
     assert [item.share for item in found.items()] == [None] * 3, "validating on what is trained on is no split"
 
 
+def test_a_yolo_folder_with_cocos_own_annotations_of_some_pictures_is_a_yolo_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / "images" / f"{name}.png")
+        text(tmp_path / "labels" / f"{name}.txt", "0 0.5 0.5 0.5 0.2")
+    told = {"images": [{"id": 1, "file_name": "b.png", "width": 40, "height": 20}], "annotations": [], "categories": []}
+    text(tmp_path / "annotations" / "instances_val2017.json", json.dumps(told))
+
+    assert len(boxes(tmp_path).items()) == 2
+
+
 @pytest.mark.parametrize(
     ("described", "places"),
     [

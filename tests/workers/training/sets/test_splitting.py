@@ -149,3 +149,7 @@ def test_of_a_rare_class_something_is_left_to_learn_from_and_every_share_has_som
     assert parts.train.names() == {"pit", "crack"}
     assert parts.validation.names() == parts.held_out.names() == {"pit"}
     assert sum(parts.told["items"].values()) == 20
+    # and the same is had again by what was noted of it
+    again = split(whole, Division(**parts.told["division"]))
+    assert all_of(again) == all_of(parts)
+    assert again.told == parts.told
