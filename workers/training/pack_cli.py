@@ -13,16 +13,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make a model of the embedded pack anew, from drawn worlds alone.", no_args_is_help=True)
 
+Out = Annotated[Path, typer.Option(help="The folder to write the checkpoint into.")]
+Minutes = Annotated[float, typer.Option(min=0.01, help="How long to train, on the wall.")]
+Seed = Annotated[int, typer.Option(min=0)]
+Threads = Annotated[int, typer.Option(min=1, help="Cores to learn on; scenes and phantoms are drawn on another one.")]
+Run = Annotated[Path | None, typer.Option(help="Where to keep what it goes on from; OUT.run if not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print nothing but JSON on stdout.")]
 
 
 @app.command("encoder")
 def pack_encoder(
-    out: Annotated[Path, typer.Option(help="The folder to write the checkpoint into.")] = Path("runs/encoder"),
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long to train, on the wall.")] = 40.0,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Cores to learn on; another one draws.")] = 2,
-    run: Annotated[Path | None, typer.Option(help="Where to keep what it goes on from; OUT.run if not given.")] = None,
+    out: Out = Path("runs/encoder"),
+    minutes: Minutes = 40.0,
+    seed: Seed = 1,
+    threads: Threads = 2,
+    run: Run = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the encoder: a CLIP that compares pictures with words. The same command goes on after a crash."""
@@ -34,11 +39,11 @@ def pack_encoder(
 
 @app.command("translator")
 def pack_translator(
-    out: Annotated[Path, typer.Option(help="The folder to write the checkpoint into.")] = Path("runs/translator"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, on the wall.")] = 40.0,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Cores to learn on.")] = 2,
-    run: Annotated[Path | None, typer.Option(help="Where to keep what it goes on from; OUT.run if not given.")] = None,
+    out: Out = Path("runs/translator"),
+    minutes: Minutes = 40.0,
+    seed: Seed = 1,
+    threads: Threads = 2,
+    run: Run = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the translator: a Marian for signs, of six languages. The same command goes on after a crash."""
@@ -50,11 +55,11 @@ def pack_translator(
 
 @app.command("vlm")
 def pack_vlm(
-    out: Annotated[Path, typer.Option(help="The folder to write the checkpoint into.")] = Path("runs/vlm"),
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long to train, on the wall.")] = 120.0,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Cores to learn on; another one draws.")] = 2,
-    run: Annotated[Path | None, typer.Option(help="Where to keep what it goes on from; OUT.run if not given.")] = None,
+    out: Out = Path("runs/vlm"),
+    minutes: Minutes = 120.0,
+    seed: Seed = 1,
+    threads: Threads = 2,
+    run: Run = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the VLM: it answers, captions, finds, and drafts. The same command goes on after a crash."""

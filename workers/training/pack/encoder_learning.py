@@ -7,6 +7,7 @@ for that scene.
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -17,7 +18,7 @@ from workers.training.pack.drawing import stream
 from workers.training.pack.encoder_examples import VALIDATED, Seen, Told, scenes, seen, seen_batch, told_batch
 from workers.training.pack.encoder_network import TEMPLATES, Seeing
 from workers.training.pack.precision import quick
-from workers.training.worlds.scene_patches import UNSURE
+from workers.training.worlds.scene_patches import UNSURE, Labels
 from workers.training.worlds.scene_words import names
 from workers.training.worlds.scenes import TRAINING_WORLD
 
@@ -29,6 +30,18 @@ EYE_WEIGHT = 0.5
 """What the patches count for beside the captions."""
 VALIDATION = 320
 CHUNK = 64
+
+
+class Labelled(Protocol):
+    """Pictures of which it is known what their patches show (see `scene_patches`), N×P."""
+
+    @property
+    def kinds(self) -> Labels:
+        """What kind of thing each shows."""
+
+    @property
+    def colours(self) -> Labels:
+        """Which colour."""
 
 
 class EyeLearner:
@@ -73,7 +86,7 @@ def _right(found: torch.Tensor, true: torch.Tensor) -> float:
     return float((found[of_things] == true[of_things]).float().mean())
 
 
-def patch_losses(kinds: torch.Tensor, colours: torch.Tensor, batch: Seen) -> dict[str, torch.Tensor]:
+def patch_losses(kinds: torch.Tensor, colours: torch.Tensor, batch: Labelled) -> dict[str, torch.Tensor]:
     """Return the cross entropies of what patches are read as (N×P×labels), ground counting for less."""
     losses = {}
     for name, found, true in (("kinds", kinds, batch.kinds), ("colours", colours, batch.colours)):

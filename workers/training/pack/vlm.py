@@ -4,12 +4,12 @@ The eye first: from answers alone a network of this size learns next to nothing 
 to answer, the eye more slowly.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from workers.training.loop import Fitted, Learner, Progress, fit
+from workers.training.loop import Fitted, Learner
+from workers.training.pack.stages import Report, learnt
 from workers.training.pack.vlm_learning import AnswerLearner, EyeLearner
 from workers.training.pack.vlm_network import Seeing, save
 from workers.training.pack.vlm_words import tokenizer
@@ -21,8 +21,7 @@ EYE_RATE = 0.3
 """At which share of the rate the eye goes on learning with the answers."""
 RATE = 1e-3
 DECAY = 0.02
-
-Report = Callable[[str, Progress], None]
+ROUNDS = 8
 
 
 def train(out: Path, run: Path, minutes: float, seed: int, threads: int, report: Report) -> dict[str, Fitted]:
@@ -34,16 +33,12 @@ def train(out: Path, run: Path, minutes: float, seed: int, threads: int, report:
     words = tokenizer()
     seeing = Seeing(words)
     stages: dict[str, tuple[Learner, float]] = {
-        "eye": (EyeLearner(seeing, seed), EYE_SHARE * minutes),
-        "answers": (AnswerLearner(seeing, words, seed, EYE_RATE), (1 - EYE_SHARE) * minutes),
+        "eye": (EyeLearner(seeing, seed), EYE_SHARE),
+        "answers": (AnswerLearner(seeing, words, seed, EYE_RATE), 1 - EYE_SHARE),
     }
-    fitted = {}
-    for stage, (learner, its) in stages.items():
-        schedule = Schedule(minutes=its, rate=RATE, decay=DECAY, seed=seed, rounds=8, patience=8, threads=threads)
-
-        def told(progress: Progress, stage: str = stage) -> None:
-            report(stage, progress)
-
-        fitted[stage] = fit(learner, schedule, run / stage, told)
+    schedule = Schedule(
+        minutes=minutes, rate=RATE, decay=DECAY, seed=seed, rounds=ROUNDS, patience=ROUNDS, threads=threads
+    )
+    fitted = learnt(stages, schedule, run, report)
     save(seeing, words, out)
     return fitted

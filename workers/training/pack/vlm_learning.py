@@ -16,12 +16,11 @@ from transformers import PreTrainedTokenizerFast
 
 from workers.training.loop import Step
 from workers.training.pack.drawing import stream
-from workers.training.pack.encoder_learning import GROUND_WEIGHT
+from workers.training.pack.encoder_learning import patch_losses
 from workers.training.pack.precision import quick
 from workers.training.pack.vlm_examples import BINS, LEARNED, LOCATIONS, VALIDATED, Asked, Shown, batch
 from workers.training.pack.vlm_network import Seeing
 from workers.training.pack.vlm_words import answer, before, question
-from workers.training.worlds.scene_patches import UNSURE
 
 BATCH = 32
 VALIDATION = 256
@@ -61,12 +60,7 @@ class EyeLearner:
     def patches(self, seen: torch.Tensor, shown: Shown) -> dict[str, torch.Tensor]:
         """Return the losses of what patches are read as; ground counts for less."""
         kinds, colours, findings = self._seeing.told(seen)
-        losses = {}
-        for name, found, true in (("kinds", kinds, shown.kinds), ("colours", colours, shown.colours)):
-            weight = torch.ones(found.shape[-1])
-            weight[0] = GROUND_WEIGHT
-            labels = torch.from_numpy(true).flatten()
-            losses[name] = cross_entropy(found.flatten(0, 1).float(), labels, weight, ignore_index=UNSURE)
+        losses = patch_losses(kinds, colours, shown)
         there = torch.from_numpy(shown.findings)
         weights = torch.where(there == 1, FINDING_WEIGHT, torch.where(there == 0, 1.0, 0.0))
         lost = binary_cross_entropy_with_logits(findings.float(), there.clamp(min=0), weights, reduction="sum")
