@@ -45,13 +45,7 @@ def load(spec: ModelSpec) -> "Detector":
     """
     told = options(spec, Tempered, {Capability.DETECT})
     path, at = folder(spec), place(spec)
-    try:
-        network = pretrained(AutoModelForObjectDetection, path, at)
-    except ImportError as error:  # early checkpoints of DETR name a backbone of timm, a library that is not used here
-        raise ModelUnavailable(
-            f"model {spec.name!r}: its backbone needs a library that is not installed; take a checkpoint whose "
-            f"backbone is transformers' own (of DETR, the revision `no_timm`): {error}"
-        ) from error
+    network = pretrained(AutoModelForObjectDetection, path, at)
     images = processor(AutoImageProcessor, path)
     if not hasattr(images, "post_process_object_detection"):
         raise ModelUnavailable(f"model {spec.name!r}: a {type(images).__name__} makes no boxes of a network's output")

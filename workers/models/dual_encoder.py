@@ -1,9 +1,9 @@
 """The family `dual_encoder`: pictures and words in one space, for `Capability.CLASSIFY` and `Capability.EMBED`.
 
-CLIP, SigLIP and SigLIP 2, ALIGN, MetaCLIP 2, Chinese-CLIP, and whatever else transformers loads for zero-shot image
-classification and that has features of its own for pictures and for texts. Each label is put into every template of the
-prompt ensemble, and the mean of the texts' directions stands for it (Radford et al. 2021, section 3.1.4). Texts are
-encoded once and kept.
+CLIP, SigLIP and SigLIP 2, ALIGN, MetaCLIP 2, Chinese-CLIP, two towers of any kinds (`VisionTextDualEncoder`), and
+whatever else transformers loads for zero-shot image classification and that has features of its own for pictures and
+for texts. Each label is put into every template of the prompt ensemble, and the mean of the texts' directions stands
+for it (Radford et al. 2021, section 3.1.4). Texts are encoded once and kept.
 """
 
 import threading
@@ -16,7 +16,14 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, AutoModelForZeroShotImageClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForZeroShotImageClassification,
+    AutoTokenizer,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
 
 from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Label
@@ -51,10 +58,17 @@ def load(spec: ModelSpec) -> "DualEncoder":
     """
     told = options(spec, Options, CAPABILITIES)
     path, at = folder(spec), place(spec)
-    network = pretrained(AutoModelForZeroShotImageClassification, path, at)
+    network = pretrained(_kind(processor(AutoConfig, path)), path, at)
     if not hasattr(network, "get_image_features") or not hasattr(network, "get_text_features"):
         raise ModelUnavailable(f"model {spec.name!r}: a {type(network).__name__} has no features to compare")
     return DualEncoder(spec, at, network, processor(AutoImageProcessor, path), processor(AutoTokenizer, path), told)
+
+
+def _kind(config: Any) -> Any:  # noqa: ANN401  (transformers has no types)
+    """Return the class that loads a checkpoint: transformers names none for a pair of towers."""
+    if config.model_type == VisionTextDualEncoderConfig.model_type:
+        return VisionTextDualEncoderModel
+    return AutoModelForZeroShotImageClassification
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,8 @@ from transformers import (
     Blip2Processor,
     BlipImageProcessor,
     CLIPImageProcessor,
+    FastVlmConfig,
+    FastVlmForConditionalGeneration,
     GitConfig,
     GitForCausalLM,
     GitProcessor,
@@ -23,10 +25,12 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     LlavaNextImageProcessor,
     LlavaNextProcessor,
+    LlavaProcessor,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     PixtralImageProcessor,
     PixtralProcessor,
+    TimmWrapperConfig,
 )
 
 from domain.errors import ModelError, ModelUnavailable
@@ -74,6 +78,29 @@ class TestMistral3(ChatVlmContract):
             spatial_merge_size=2,
         )
         saved_chat(folder, Mistral3ForConditionalGeneration, config, prompts)
+
+
+class TestFastVlm(ChatVlmContract):
+    """FastVLM (Vasu et al. 2025), whose eye is a convolutional network of timm's."""
+
+    architecture = "FastVLM"
+
+    def build(self, folder: Path) -> None:
+        tokenizer = chat_tokenizer("<image>")
+        prompts = LlavaProcessor(
+            CLIPImageProcessor(**CROPPED),
+            tokenizer,
+            patch_size=PATCH,
+            vision_feature_select_strategy="full",
+            chat_template=chat_template("<image>\n"),
+        )
+        eye = {"channels": [8, 8, 16, 32], "stem_width": 8, "output_stride": PATCH}
+        config = FastVlmConfig(
+            text_config={"model_type": "llama", **text_of(tokenizer)},
+            vision_config=TimmWrapperConfig(architecture="resnet18", model_args=eye, hidden_size=32),
+            image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        )
+        saved_chat(folder, FastVlmForConditionalGeneration, config, prompts)
 
 
 class TestLlavaNext(ChatVlmContract):

@@ -22,6 +22,7 @@ from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
+    CLIPTextConfig,
     EfficientNetImageProcessor,
     GemmaTokenizer,
     MetaClip2Config,
@@ -35,6 +36,9 @@ from transformers import (
     SiglipImageProcessor,
     SiglipModel,
     SiglipTokenizer,
+    TimmWrapperConfig,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
     XLMRobertaTokenizer,
 )
 
@@ -349,6 +353,29 @@ class TestAlign(SharesAddUp, DualEncoderContract):
         first, second = model.run([model.prepare(Ask(Capability.EMBED, (pixels,))) for pixels in (long, other)])
 
         assert max(abs(x - y) for x, y in zip(first, second, strict=True)) > TOLERANCE
+
+
+class TestTwoTowers(SharesAddUp, DualEncoderContract):
+    """Any two towers: here a ResNet of timm's beside CLIP's texts."""
+
+    architecture = "VisionTextDualEncoder"
+
+    def build(self, folder: Path) -> None:
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=byte_level(*ENDS, ends=ENDS),
+            bos_token="<|startoftext|>",
+            eos_token="<|endoftext|>",
+            pad_token="<|endoftext|>",
+        )
+        towers = clip_like(len(tokenizer), eos_token_id=1, bos_token_id=0)
+        eye = TimmWrapperConfig(
+            architecture="resnet18", model_args={"channels": [8, 8, 16, 32], "stem_width": 8}, hidden_size=32
+        )
+        config = VisionTextDualEncoderConfig.from_vision_text_configs(
+            eye, CLIPTextConfig(**towers["text_config"]), projection_dim=towers["projection_dim"]
+        )
+        images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+        saved(folder, told_apart(lambda: VisionTextDualEncoderModel(config)), tokenizer, images)
 
 
 class TestMetaClip2(SharesAddUp, DualEncoderContract):

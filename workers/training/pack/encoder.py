@@ -13,9 +13,9 @@ from workers.training.pack.encoder_network import Seeing, save, tokenizer
 from workers.training.pack.stages import Report, learnt
 from workers.training.plan import Schedule
 
-EYE_SHARE = 0.5
+EYE_SHARE = 0.55
 """The share of the minutes that the eye learns alone."""
-RATE = 1e-3
+RATE = 2e-3
 DECAY = 0.02
 ROUNDS = 6
 

@@ -12,7 +12,8 @@ from workers.training.worlds.scene_patches import Labels, patches
 from workers.training.worlds.scene_words import altered, caption, facts
 from workers.training.worlds.scenes import TRAINING_WORLD, Scene, draw
 
-SIDE, PATCH = 112, 14
+SIDE, PATCH = 112, 16
+"""The side of a picture, and of a place that the eye tells apart (`eye.PATCH`, in which torch is)."""
 LEARNED, VALIDATED = 1, 2
 """The first number of a scene's seed: what is learned from is never what is validated on."""
 ALTERED = 2

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast
@@ -30,6 +32,8 @@ EYE_WEIGHT = 0.5
 """What the patches count for beside the captions."""
 VALIDATION = 320
 CHUNK = 64
+TEXT_RATE = 0.5
+"""At which share of the rate the side that reads learns: attention wants a gentler one than convolutions do."""
 
 
 class Labelled(Protocol):
@@ -64,14 +68,14 @@ class EyeLearner:
     def loss(self, batch: Seen) -> Step:
         """Judge what is read off each patch."""
         with quick():
-            _, kinds, colours = self._seeing.looked(torch.from_numpy(batch.pixels))
+            _, kinds, colours = self._seeing.looked(batch.pixels)
         parts = patch_losses(kinds, colours, batch)
         return Step(parts["kinds"] + parts["colours"], parts, len(batch.pixels))
 
     def measure(self) -> Mapping[str, float]:
         """Return the share of the patches of things whose kind, and whose colour, is told."""
         kinds, colours = [], []
-        for pixels in torch.split(torch.from_numpy(self._validation.pixels), CHUNK):
+        for pixels in self.validated():
             with quick():
                 _, of_kinds, of_colours = self._seeing.looked(pixels)
             kinds.append(of_kinds.argmax(dim=-1))
@@ -79,6 +83,11 @@ class EyeLearner:
         found = {"kinds": torch.cat(kinds), "colours": torch.cat(colours)}
         true = {"kinds": self._validation.kinds, "colours": self._validation.colours}
         return {name: _right(found[name], torch.from_numpy(true[name])) for name in found}
+
+    def validated(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the pictures that it is measured on, some at a time."""
+        pixels = self._validation.pixels
+        return (pixels[start : start + CHUNK] for start in range(0, len(pixels), CHUNK))
 
 
 def _right(found: torch.Tensor, true: torch.Tensor) -> float:
@@ -111,6 +120,7 @@ class ContrastLearner(EyeLearner):
         validation: int = VALIDATION,
     ) -> None:
         super().__init__(network, seed, size, validation)
+        self.rates = {"clip.text_model": TEXT_RATE}
         self._words = words
         self._names = names(TRAINING_WORLD)
         self._truth = torch.tensor([self._names.index(label) for label in self._labels])
@@ -123,7 +133,7 @@ class ContrastLearner(EyeLearner):
         """Judge which captions are held to fit."""
         assert isinstance(batch, Told)
         with quick():
-            pictures, kinds, colours = self._seeing.looked(torch.from_numpy(batch.pixels))
+            pictures, kinds, colours = self._seeing.looked(batch.pixels)
             texts = self._seeing.read(self._tokens(batch.texts))
         contrast = contrast_loss(self._seeing.compared(pictures, texts), torch.from_numpy(batch.true))
         parts = {"captions": contrast, **patch_losses(kinds, colours, batch)}
@@ -137,10 +147,7 @@ class ContrastLearner(EyeLearner):
             each = torch.cat([self._seeing.read(chunk) for chunk in torch.split(self._tokens(texts), 256)])
             directions = torch.nn.functional.normalize(each.float(), dim=-1)
             labels = directions.reshape(len(self._names), len(TEMPLATES), -1).mean(dim=1)
-            pictures = [
-                self._seeing.looked(pixels)[0]
-                for pixels in torch.split(torch.from_numpy(self._validation.pixels), CHUNK)
-            ]
+            pictures = [self._seeing.looked(pixels)[0] for pixels in self.validated()]
         found = self._seeing.compared(torch.cat(pictures), labels).argmax(dim=-1)
         return {"accuracy": float((found == self._truth).float().mean()), **super().measure()}
 

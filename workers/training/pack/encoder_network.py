@@ -1,4 +1,4 @@
-"""The embedded encoder's network: a small CLIP (Radford et al. 2021), its tokenizer, and how it is kept.
+"""The embedded encoder's network: a small CLIP (Radford et al. 2021) with a ResNet, its tokenizer, how it is kept.
 
 The eye carries two linear readers, for what a patch shows, which only teach it and are not kept.
 """
@@ -6,26 +6,32 @@ The eye carries two linear readers, for what a patch shows, which only teach it 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    PreTrainedTokenizerFast,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
 
-from workers.training.pack.encoder_examples import PATCH, SIDE
+from workers.training.pack import eye
+from workers.training.pack.encoder_examples import SIDE
 from workers.training.worlds import symbols
 from workers.training.worlds.objects import KINDS
 from workers.training.worlds.palette import COLOURS
 from workers.training.worlds.scene_patches import COLOUR_LABELS, KIND_LABELS
 from workers.training.worlds.scene_words import FRAMES, NUMBERS, called, with_article
 
-WIDTH, LAYERS, HEADS = 192, 6, 3
-TEXT_LAYERS, LONGEST = 3, 32
+TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS, LONGEST = 192, 3, 3, 32
 SHARED = 128
 """Length of the vectors of pictures and of texts."""
 VOCABULARY = 640
 START, END, PADDING = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
 TEMPLATES = ("{}", "a picture of {}", "a photo of {}.")
-HALF = 0.5
-"""Mean and deviation that pixels in [0, 1] are normalised by, in each channel."""
 
 
 class Seeing(torch.nn.Module):
@@ -33,15 +39,15 @@ class Seeing(torch.nn.Module):
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
-        self.clip: Any = CLIPModel(_config(tokenizer))
-        self.kinds = torch.nn.Linear(WIDTH, len(KIND_LABELS))
-        self.colours = torch.nn.Linear(WIDTH, len(COLOUR_LABELS))
+        self.clip: Any = VisionTextDualEncoderModel(_config(tokenizer))
+        self.clip.vision_model.to(memory_format=torch.channels_last)
+        self.kinds = torch.nn.Linear(eye.WIDTH, len(KIND_LABELS))
+        self.colours = torch.nn.Linear(eye.WIDTH, len(COLOUR_LABELS))
 
-    def looked(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def looked(self, pixels: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return, of N×S×S×3 bytes, the pictures' vectors N×D, and what patches show: N×P×kinds, N×P×colours."""
-        values = (pixels.permute(0, 3, 1, 2).float() / 255 - HALF) / HALF
-        found = self.clip.vision_model(values)
-        patches = found.last_hidden_state[:, 1:]
+        found = self.clip.vision_model(pixel_values=eye.normalised(pixels))
+        patches = eye.rows(found.last_hidden_state)
         return self.clip.visual_projection(found.pooler_output), self.kinds(patches), self.colours(patches)
 
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -55,27 +61,19 @@ class Seeing(torch.nn.Module):
         return one @ other.T * scale
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> CLIPConfig:
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
-        "num_hidden_layers": TEXT_LAYERS,
-        "num_attention_heads": HEADS,
-        "max_position_embeddings": LONGEST,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {
-        "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "image_size": SIDE,
-        "patch_size": PATCH,
-    }
-    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=SHARED)
+def _config(tokenizer: PreTrainedTokenizerFast) -> VisionTextDualEncoderConfig:
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        num_hidden_layers=TEXT_LAYERS,
+        num_attention_heads=TEXT_HEADS,
+        max_position_embeddings=LONGEST,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return VisionTextDualEncoderConfig.from_vision_text_configs(eye.config(), text, projection_dim=SHARED)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -110,10 +108,10 @@ def _sayings() -> list[str]:
 def save(network: Seeing, words: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the CLIP as a checkpoint that the family `dual_encoder` serves: half precision, safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = CLIPModel(network.clip.config)
+    kept = VisionTextDualEncoderModel(network.clip.config)
     kept.load_state_dict(network.clip.state_dict())
     kept.half().save_pretrained(folder)
     words.save_pretrained(folder)
     square = {"height": SIDE, "width": SIDE}
-    three = [HALF, HALF, HALF]
+    three = [eye.HALF] * 3
     CLIPImageProcessor(size=square, do_center_crop=False, image_mean=three, image_std=three).save_pretrained(folder)

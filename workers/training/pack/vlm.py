@@ -1,4 +1,4 @@
-"""The recipe of the embedded VLM: a small Idefics3 that learns from drawn scenes and phantoms, within given minutes.
+"""The recipe of the embedded VLM: a small FastVLM that learns from drawn scenes and phantoms, within given minutes.
 
 The eye first: from answers alone a network of this size learns next to nothing in the same time. Then all of it learns
 to answer, the eye more slowly.
@@ -17,9 +17,7 @@ from workers.training.plan import Schedule
 
 EYE_SHARE = 0.3
 """The share of the minutes that the eye learns alone."""
-EYE_RATE = 0.3
-"""At which share of the rate the eye goes on learning with the answers."""
-RATE = 1e-3
+RATE = 2e-3
 DECAY = 0.02
 ROUNDS = 8
 
@@ -34,7 +32,7 @@ def train(out: Path, run: Path, minutes: float, seed: int, threads: int, report:
     seeing = Seeing(words)
     stages: dict[str, tuple[Learner, float]] = {
         "eye": (EyeLearner(seeing, seed), EYE_SHARE),
-        "answers": (AnswerLearner(seeing, words, seed, EYE_RATE), 1 - EYE_SHARE),
+        "answers": (AnswerLearner(seeing, words, seed), 1 - EYE_SHARE),
     }
     schedule = Schedule(
         minutes=minutes, rate=RATE, decay=DECAY, seed=seed, rounds=ROUNDS, patience=ROUNDS, threads=threads

@@ -16,16 +16,19 @@ from workers.training.worlds import phantoms, scenes
 from workers.training.worlds.phantom_anatomy import SIDES
 from workers.training.worlds.phantom_findings import FINDINGS
 from workers.training.worlds.phantom_reports import INSTRUCTION
-from workers.training.worlds.phantoms import Phantom
+from workers.training.worlds.phantoms import Finding, Phantom
 from workers.training.worlds.scene_patches import UNSURE, Labels, patches
 from workers.training.worlds.scene_questions import questions
 from workers.training.worlds.scene_words import described, phrases, with_article
 from workers.training.worlds.scenes import TRAINING_WORLD, Scene, World
 
-SIDE, PATCH = 160, 16
+SIDE, PATCH = 128, 16
+"""The side of a picture, and of a place that the eye tells apart (`eye.PATCH`, in which torch is)."""
 ACROSS = SIDE // PATCH
 BINS = 64
 """A place along a side is told as one of so many."""
+QUESTIONS = 6
+"""So many of what can be asked of a picture are learned from at a time, its boxes first."""
 LEARNED, VALIDATED = 11, 12
 """The first number of a picture's seed: what is learned from is never what is validated on."""
 PHANTOM_SHARE = 0.3
@@ -52,13 +55,15 @@ class Asked:
 class Shown:
     """N pictures (N×S×S×3), what their patches show, and what is asked of each.
 
-    `kinds` and `colours` are as in `scene_patches`, N×P; `findings` is N×P×F: 1 where a patch belongs to a finding of
-    `FINDINGS`, 0 where not. A scene has no findings to be told (-1), a phantom no things.
+    `kinds` and `colours` (N×P) and `boxes` (N×P×4) are as in `scene_patches`; `findings` is N×P×F: 1 where a patch
+    belongs to a finding of `FINDINGS`, 0 where not. A scene has no findings to be told (-1), a phantom no things: its
+    boxes are those of its findings.
     """
 
     pixels: npt.NDArray[np.uint8]
     kinds: Labels
     colours: Labels
+    boxes: npt.NDArray[np.float32]
     findings: npt.NDArray[np.float32]
     asked: tuple[tuple[Asked, ...], ...]
 
@@ -73,14 +78,20 @@ def batch(part: int, seed: int, size: int, asked: bool, number: int) -> Shown:
             phantom = _phantom(rng)
             pictures.append(_rgb(phantom))
             shown.append(_of_phantom(phantom))
-            questioned.append(of_phantom(rng, phantom) if asked else ())
+            questioned.append(_some(rng, of_phantom(rng, phantom)) if asked else ())
         else:
             scene = scenes.draw([part, seed, number, index], side=SIDE)
             pictures.append(scene.pixels)
             shown.append(_of_scene(scene))
-            questioned.append(of_scene(rng, scene) if asked else ())
-    kinds, colours, findings = (np.stack(each) for each in zip(*shown, strict=True))
-    return Shown(np.stack(pictures), kinds, colours, findings, tuple(questioned))
+            questioned.append(_some(rng, of_scene(rng, scene)) if asked else ())
+    kinds, colours, boxes, findings = (np.stack(each) for each in zip(*shown, strict=True))
+    return Shown(np.stack(pictures), kinds, colours, boxes, findings, tuple(questioned))
+
+
+def _some(rng: Random, asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
+    """Choose what is learned from: whether it is a box or a draft, then chance."""
+    chances = rng.random(len(asked)) - [one.kind in {"box", "draft"} for one in asked]
+    return tuple(asked[int(index)] for index in np.argsort(chances)[:QUESTIONS])
 
 
 def of_scene(rng: Random, scene: Scene, world: World = TRAINING_WORLD) -> tuple[Asked, ...]:
@@ -150,22 +161,34 @@ def _rgb(phantom: Phantom) -> npt.NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _of_scene(scene: Scene) -> tuple[Labels, Labels, npt.NDArray[np.float32]]:
+Patched = tuple[Labels, Labels, npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Kinds, colours, boxes and findings of a picture's patches."""
+
+
+def _of_scene(scene: Scene) -> Patched:
     found = patches(scene, PATCH)
-    return found.kinds, found.colours, np.full((ACROSS**2, len(FINDINGS)), -1, np.float32)
+    return found.kinds, found.colours, found.boxes, np.full((ACROSS**2, len(FINDINGS)), -1, np.float32)
 
 
-def _of_phantom(phantom: Phantom) -> tuple[Labels, Labels, npt.NDArray[np.float32]]:
+def _of_phantom(phantom: Phantom) -> Patched:
     unsure = np.full(ACROSS**2, UNSURE, np.int64)
     told = np.zeros((ACROSS, ACROSS, len(FINDINGS)), np.float32)
-    for finding in phantom.findings:
-        x0, y0, x1, y1 = (corner / len(phantom.pixels) * ACROSS for corner in finding.box)
+    boxes = np.full((ACROSS, ACROSS, 4), np.nan, np.float32)
+    for finding in sorted(phantom.findings, key=_area, reverse=True):  # where two overlap, a patch has the smaller box
+        corners = np.array(finding.box, np.float32) / len(phantom.pixels)
+        x0, y0, x1, y1 = (float(corner) * ACROSS for corner in corners)
         at = np.arange(ACROSS)
         covers = [np.clip(np.minimum(at + 1, high) - np.maximum(at, low), 0, 1) for low, high in ((y0, y1), (x0, x1))]
-        place = told[..., FINDINGS.index(finding.name)]
-        place[np.outer(*covers) >= COVERED] = 1
-        place[min(int((y0 + y1) / 2), ACROSS - 1), min(int((x0 + x1) / 2), ACROSS - 1)] = 1
-    return unsure, unsure, told.reshape(ACROSS**2, -1)
+        belongs = np.outer(*covers) >= COVERED
+        belongs[min(int((y0 + y1) / 2), ACROSS - 1), min(int((x0 + x1) / 2), ACROSS - 1)] = True
+        told[belongs, FINDINGS.index(finding.name)] = 1
+        boxes[belongs] = corners
+    return unsure, unsure, boxes.reshape(-1, 4), told.reshape(ACROSS**2, -1)
+
+
+def _area(finding: Finding) -> float:
+    x0, y0, x1, y1 = finding.box
+    return (x1 - x0) * (y1 - y0)
 
 
 def _box(corners: tuple[float, float, float, float], side: int) -> Box:

@@ -24,6 +24,9 @@ from workers.training.pack.vlm_words import answer, before, question
 
 BATCH = 32
 VALIDATION = 256
+EYE_RATE, WORDS_RATE = 0.25, 0.5
+"""At which shares of the rate the eye goes on learning with the answers, and what answers: attention wants a gentler
+rate than convolutions do."""
 CHUNK = 32
 EYE_WEIGHT = 0.3
 """What the patches count for beside the answers."""
@@ -31,6 +34,8 @@ FINDING_WEIGHT = 3.0
 """What a patch of a finding counts for beside one of none."""
 DRAFT_WEIGHT = 0.5
 """What a token of a draft or a caption counts for: their many plain words are soon known."""
+BOX_WEIGHT = 4.0
+"""What a share of the side by which a patch's box is off counts for beside the other losses."""
 NEAR = 2
 LONG = frozenset({"draft", "caption"})
 
@@ -53,37 +58,54 @@ class EyeLearner:
     def loss(self, shown: Shown) -> Step:
         """Judge what is read off each patch."""
         with quick():
-            seen = self._seeing.looked(torch.from_numpy(shown.pixels)).last_hidden_state
-            parts = self.patches(seen, shown)
+            told = self._seeing.told(self._seeing.looked(shown.pixels))
+        parts = patch_parts(told, shown)
         return Step(torch.stack(list(parts.values())).sum(), parts, len(shown.pixels))
 
-    def patches(self, seen: torch.Tensor, shown: Shown) -> dict[str, torch.Tensor]:
-        """Return the losses of what patches are read as; ground counts for less."""
-        kinds, colours, findings = self._seeing.told(seen)
-        losses = patch_losses(kinds, colours, shown)
-        there = torch.from_numpy(shown.findings)
-        weights = torch.where(there == 1, FINDING_WEIGHT, torch.where(there == 0, 1.0, 0.0))
-        lost = binary_cross_entropy_with_logits(findings.float(), there.clamp(min=0), weights, reduction="sum")
-        losses["findings"] = lost / weights.sum().clamp(min=1)
-        return losses
-
     def measure(self) -> Mapping[str, float]:
-        """Return the shares of patches whose kind, and colour, is told, the findings' F1, and the mean as `patches`."""
+        """Return how well patches are read, and the mean of all as `patches`.
+
+        Of kinds and colours it is the share that is told, of boxes the share that is met at an IoU of 0.5, of findings
+        F1.
+        """
         right: dict[str, list[torch.Tensor]] = defaultdict(list)
         counts = torch.zeros(3)
         for shown in self._validation:
             with quick():
-                seen = self._seeing.looked(torch.from_numpy(shown.pixels)).last_hidden_state
-                kinds, colours, findings = self._seeing.told(seen)
-            for name, found, labels in (("kinds", kinds, shown.kinds), ("colours", colours, shown.colours)):
+                told = self._seeing.told(self._seeing.looked(shown.pixels))
+            for name, labels in (("kinds", shown.kinds), ("colours", shown.colours)):
                 true = torch.from_numpy(labels)
-                right[name].append((found.argmax(dim=-1) == true)[true > 0])
-            there, told = torch.from_numpy(shown.findings) == 1, findings > 0
-            told &= torch.from_numpy(shown.findings) >= 0
-            counts += torch.stack([(there & told).sum(), there.sum(), told.sum()])
+                right[name].append((told[name].argmax(dim=-1) == true)[true > 0])
+            boxes = torch.from_numpy(shown.boxes)
+            boxed = ~boxes[..., 0].isnan()
+            right["boxes"].append(_overlaps(told["boxes"][boxed], boxes[boxed]) >= 0.5)
+            there, found = torch.from_numpy(shown.findings) == 1, told["findings"] > 0
+            found &= torch.from_numpy(shown.findings) >= 0
+            counts += torch.stack([(there & found).sum(), there.sum(), found.sum()])
         both = {name: float(torch.cat(each).float().mean()) for name, each in right.items()}
         both["findings"] = float(2 * counts[0] / (counts[1] + counts[2]).clamp(min=1))
         return {**both, "patches": sum(both.values()) / len(both)}
+
+
+def _overlaps(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return the IoU of each box with the true one, both N×4."""
+    low, high = torch.maximum(found[:, :2], true[:, :2]), torch.minimum(found[:, 2:], true[:, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1) for boxes in (found, true)]
+    return shared / (areas[0] + areas[1] - shared)
+
+
+def patch_parts(told: Mapping[str, torch.Tensor], shown: Shown) -> dict[str, torch.Tensor]:
+    """Return the losses of what patches are read as (`Seeing.told`); ground counts for less."""
+    losses = patch_losses(told["kinds"], told["colours"], shown)
+    boxes = torch.from_numpy(shown.boxes)
+    boxed = ~boxes[..., 0].isnan()
+    losses["boxes"] = BOX_WEIGHT * (told["boxes"][boxed] - boxes[boxed]).abs().mean()
+    there = torch.from_numpy(shown.findings)
+    weights = torch.where(there == 1, FINDING_WEIGHT, torch.where(there == 0, 1.0, 0.0))
+    lost = binary_cross_entropy_with_logits(told["findings"].float(), there.clamp(min=0), weights, reduction="sum")
+    losses["findings"] = lost / weights.sum().clamp(min=1)
+    return losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +179,11 @@ class AnswerLearner(EyeLearner):
         network: Seeing,
         words: PreTrainedTokenizerFast,
         seed: int,
-        eye_rate: float,
         size: int = BATCH,
         validation: int = VALIDATION,
     ) -> None:
         super().__init__(network, seed, size, validation)
-        self.rates = {"vlm.model.vision_model": eye_rate}
+        self.rates = {"vlm.model.vision_tower": EYE_RATE, "vlm.": WORDS_RATE}
         self._words = words
         self._places: int = words.convert_tokens_to_ids(LOCATIONS[0])  # the others follow it
 
@@ -174,8 +195,8 @@ class AnswerLearner(EyeLearner):
         """Judge the answers, and what is read off the patches."""
         told = packed(shown.asked, self._words)
         with quick():
-            logits, seen = self._answered(shown, told)
-            eye = self.patches(seen, shown)
+            logits, patches = self._answered(shown, told)
+        eye = patch_parts(patches, shown)
         each = cross_entropy(logits.float(), told.targets, reduction="none")
         long = torch.tensor([one.kind in LONG for one in told.asked])[told.owners]
         weights = torch.where(long, DRAFT_WEIGHT, 1.0)
@@ -204,9 +225,9 @@ class AnswerLearner(EyeLearner):
         judged = [share for kind, share in shares.items() if kind != "draft"]
         return {**shares, "answers": sum(judged) / len(judged)}
 
-    def _answered(self, shown: Shown, told: Packed) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what follows each token that an answer's comes after, T×V, as logits; and the patches."""
-        seen = self._seeing.looked(torch.from_numpy(shown.pixels))
+    def _answered(self, shown: Shown, told: Packed) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return what follows each token that an answer's comes after, T×V, as logits; and what patches show."""
+        seen = self._seeing.looked(shown.pixels)
         out = self._seeing.vlm.model(
             input_ids=told.tokens,
             attention_mask=told.sees,
@@ -214,4 +235,4 @@ class AnswerLearner(EyeLearner):
             mm_encoder_outputs={"image": seen},
             use_cache=False,
         ).last_hidden_state
-        return self._seeing.vlm.lm_head(out[told.rows, told.columns]), seen.last_hidden_state
+        return self._seeing.vlm.lm_head(out[told.rows, told.columns]), self._seeing.told(seen)

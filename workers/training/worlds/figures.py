@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workers.training.worlds.outlines import Outline, Points, bent, box, disc, ellipse, moved, path, stroke
+from workers.training.worlds.outlines import Outline, bent, box, disc, ellipse, path, stroke
 
 Random = np.random.Generator
 
@@ -70,31 +70,3 @@ def car(rng: Random) -> Outline:
     )
     hubs = (disc(-0.52, 0.36, 0.11), disc(0.55, 0.36, 0.11))
     return Outline((body, cabin, *wheels), details=(*panes, *hubs))
-
-
-def key(rng: Random) -> Outline:
-    """A bow with a hole, a shaft, two teeth."""
-    first, second = rng.uniform(0.28, 0.45), rng.uniform(0.28, 0.45)
-    shaft = (box(-0.3, -0.1, 1, 0.1), box(0.82, 0, 0.98, first), box(0.5, 0, 0.66, second))
-    return Outline((disc(-0.58, 0, 0.42), *shaft), holes=(disc(-0.62, 0, 0.2),))
-
-
-def cup(rng: Random) -> Outline:
-    """Narrower below, with a handle."""
-    below = rng.uniform(0.4, 0.55)
-    body = path((-0.8, -0.7), (0.5, -0.7), (below - 0.15, 0.75), (-below - 0.15, 0.75))
-    return Outline((disc(0.5, -0.12, 0.42), body), holes=(moved(ellipse(0, 0, 1, 1, -78, 78), 0.52, -0.12, 0.24),))
-
-
-def umbrella(rng: Random) -> Outline:
-    """A scalloped dome on a stick with a hook."""
-    dome = ellipse(0, 0.1, 0.98, 0.98, 180, 360)
-    bites = tuple(ellipse(x, 0.1, 0.33, rng.uniform(0.14, 0.2)) for x in (-0.65, 0, 0.65))
-    stick = stroke(0.1, (0, -0.8), (0, 0.8), (0.12, 0.93), (0.26, 0.82))
-    return Outline((dome, *stick), holes=tuple(_beside(bite) for bite in bites))
-
-
-def _beside(bite: Points) -> Points:
-    """Leave the stick whole: what is bitten out of the dome ends on either side of it."""
-    middle = bool(np.abs(bite[:, 0].mean()) < 0.1)
-    return bite[bite[:, 0] > 0.05] if middle else bite

@@ -42,22 +42,18 @@ KINDS: dict[str, Kind] = {
         _kind(shapes.star),
         _kind(shapes.heart),
         _kind(shapes.cross, "crosses", "plus sign", tilt=12),
-        _kind(shapes.arrow),
         _kind(figures.house, "", "building"),
         _kind(figures.tree),
         _kind(figures.fish, "fish"),
         _kind(figures.cat, "", "kitten"),
         _kind(figures.horse, "", "pony"),
         _kind(figures.car, "", "automobile"),
-        _kind(figures.key, tilt=60),
-        _kind(figures.cup, "", "mug"),
-        _kind(figures.umbrella),
     )
 }
 
 Pair = tuple[str, str]
 """A colour and a kind."""
-_OFFSET = 9
+_OFFSET = 4
 """Chosen so that the yellow horse is among the unseen."""
 
 

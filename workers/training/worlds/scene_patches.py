@@ -1,4 +1,4 @@
-"""What each patch of a drawn scene shows, for the dense teaching of an eye: which kind of thing, and which colour."""
+"""What each patch of a drawn scene shows, for the dense teaching of an eye: which kind of thing, colour, and box."""
 
 from dataclasses import dataclass
 
@@ -24,10 +24,14 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Indices into `KIND_LABELS` and `COLOUR_LABELS`, row by row, one for each patch; `UNSURE` where none is right."""
+    """Indices into `KIND_LABELS` and `COLOUR_LABELS`, row by row, one for each patch; `UNSURE` where none is right.
+
+    `boxes` (P×4) are the corners x0, y0, x1, y1 of the thing that a patch shows, in shares of the side; else NaN.
+    """
 
     kinds: Labels
     colours: Labels
+    boxes: npt.NDArray[np.float32]
 
 
 def patches(scene: Scene, size: int) -> Patches:
@@ -43,7 +47,10 @@ def patches(scene: Scene, size: int) -> Patches:
     for labels in (kinds, colours):
         labels[most < SHOWN] = UNSURE
         labels[most < HIDDEN] = 0
-    return Patches(kinds, colours)
+    corners = np.array([(at.x0, at.y0, at.x1, at.y1) for at in (thing.box for thing in scene.things)], np.float32)
+    boxes = corners[owner] / np.float32(scene.pixels.shape[0])
+    boxes[kinds <= 0] = np.nan
+    return Patches(kinds, colours, boxes)
 
 
 def _covered(mask: npt.NDArray[np.bool_], many: int) -> npt.NDArray[np.float32]:

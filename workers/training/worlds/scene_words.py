@@ -116,7 +116,7 @@ def phrases(scene: Scene) -> Sequence[Phrase]:
 
 
 def described(scene: Scene) -> str:
-    """Say what is on a scene, from the left, what is alike counted, as in `There are a cat and two red cups`."""
+    """Say what is on a scene, from the left, what is alike counted, as in `There are a cat and two red cars`."""
     ordered = sorted(scene.things, key=lambda thing: thing.box.x0)
     counted = Counter(thing.pair for thing in ordered)
     named = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workers.training.worlds.outlines import Outline, Points, box, disc, path, turned
+from workers.training.worlds.outlines import Outline, Points, box, disc, path
 
 Random = np.random.Generator
 
@@ -45,11 +45,3 @@ def cross(rng: Random) -> Outline:
     """Two equal bars across each other."""
     half = rng.uniform(0.24, 0.36)
     return Outline((box(-half, -0.95, half, 0.95), box(-0.95, -half, 0.95, half)))
-
-
-def arrow(rng: Random) -> Outline:
-    """A shaft with a head, to any of the four sides."""
-    shaft, head = rng.uniform(0.17, 0.28), rng.uniform(0.55, 0.75)
-    neck = rng.uniform(0.0, 0.25)
-    points = path((-1, -shaft), (neck, -shaft), (neck, -head), (1, 0), (neck, head), (neck, shaft), (-1, shaft))
-    return Outline((turned(points, 90 * float(rng.integers(4))),))

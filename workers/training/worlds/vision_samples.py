@@ -45,9 +45,9 @@ def _scene(seed: int, *wanted: Pair) -> Scene:
 
 def classify() -> Drawn:
     """One thing, to be told from others that differ from it in a word."""
-    labels = ["red umbrella", "purple umbrella", "green umbrella", "purple cup", "purple house", "no-entry sign"]
-    scene = _scene(6_000_000, ("purple", "umbrella"))
-    return Drawn(scene.pixels, {"capability": "classify", "labels": labels}, _told(labels=["purple umbrella"]))
+    labels = ["red fish", "purple fish", "green fish", "purple star", "purple house", "no-entry sign"]
+    scene = _scene(6_000_000, ("purple", "fish"))
+    return Drawn(scene.pixels, {"capability": "classify", "labels": labels}, _told(labels=["purple fish"]))
 
 
 def ask() -> Drawn:

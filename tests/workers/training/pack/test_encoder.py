@@ -99,5 +99,5 @@ def test_a_trained_encoder_is_served_by_its_family(words, tmp_path):
     (scene,) = scenes(VALIDATED, 5, 0, 1)
     (found,) = model.run([model.prepare(Ask(Capability.EMBED, (scene.pixels,), {}))])
     with torch.inference_mode():
-        wanted = learner.network.looked(torch.from_numpy(scene.pixels[None]))[0]
+        wanted = learner.network.looked(scene.pixels[None])[0]
     assert torch.nn.functional.cosine_similarity(torch.tensor(found), wanted[0].float(), dim=0) > 0.999
