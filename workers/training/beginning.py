@@ -1,7 +1,8 @@
 """What is to be trained, what that begins with and where it computes, from what a command or a job says of it."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from domain.applications.training.schema import Name
 from domain.errors import InvalidRequest
 from storage.settings import Settings
 from workers.hub import fetched
+from workers.registry import ModelSpec, load_profile
 from workers.training.evaluating.candidate import candidate, weights
 from workers.training.learners.learner import Options
 from workers.training.sets.splitting import Division
@@ -24,6 +26,8 @@ class Beginning:
 
     path: Path | None = None
     told: str | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """the options of the row that serves it, where what is learned depends on them: how a chat model is asked"""
 
 
 def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, command: str) -> Order:
@@ -38,7 +42,8 @@ def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, comman
             f"the name {asked['name']!r} is to be of lower-case letters, figures, dots, dashes and underscores, at "
             f"most 64"
         ) from error
-    begun = beginning(asked["start"], asked["family"], settings)
+    begun = beginning(asked["start"], asked["family"], settings, asked["architecture"])
+    inherited = {"row": json.dumps(dict(begun.row))} if begun.row else {}
     return Order(
         family=asked["family"],
         dataset=dataset,
@@ -53,7 +58,7 @@ def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, comman
             start=begun.path,
             architecture=asked["architecture"],
             device=on_device(asked["device"]),
-            more=asked["options"],
+            more={**inherited, **asked["options"]},
             limits=settings.image_limits,
         ),
         division=Division(asked["validation"], asked["held_out"], asked["group_by"], asked["split_seed"]),
@@ -62,19 +67,33 @@ def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, comman
     )
 
 
-def beginning(named: str | None, family: str, settings: Settings) -> Beginning:
+def beginning(named: str | None, family: str, settings: Settings, architecture: str | None = None) -> Beginning:
     """Return what `named` means: a file or folder of weights, a row of the profile, a training, or NAME@REVISION.
 
-    Raises InvalidRequest where it is a checkpoint of another family, NotFound or ModelUnavailable where there is none.
+    Where nothing is named, nor an `architecture`, it is the embedded pack's model of that family, if there is one
+    (which that is of YOLO, its learner knows). Raises InvalidRequest where it is a checkpoint of another family,
+    NotFound or ModelUnavailable where there is none.
     """
     if named is None:
-        return Beginning()
+        rows = {} if architecture or family == "yolo" else _embedded()
+        return _begun(rows[family].name, rows[family]) if family in rows else Beginning()
     weighed = weights(named, settings)
     found = candidate(named, settings, family=None if weighed is None else family)
     if found.spec.family != family:
         raise InvalidRequest(f"{named} is a checkpoint of {found.spec.family}, and {family} cannot begin with it")
-    path = fetched(found.spec) if found.spec.hub_id else found.spec.path
-    return Beginning(path, f"{found.name if weighed is None else path.name}@{found.spec.revision}")
+    return _begun(found.name if weighed is None else found.spec.path.name, found.spec)
+
+
+def _embedded() -> dict[str, ModelSpec]:
+    """Return the rows of the models that ship, by family."""
+    rows = load_profile("embedded").profile.models
+    return {row.family: row for row in rows if row.source.startswith("embedded:")}
+
+
+def _begun(name: str, row: ModelSpec) -> Beginning:
+    path = fetched(row) if row.hub_id else row.path
+    asked = {key: value for key, value in row.options.items() if key != "threads"} if row.family == "chat_vlm" else {}
+    return Beginning(path, f"{name}@{row.revision}", asked)
 
 
 def on_device(named: str) -> str:

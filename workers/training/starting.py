@@ -20,6 +20,8 @@ from workers.registry import ModelSpec
 from workers.training.learners.learner import Options
 
 CONFIG = "config.json"
+SMALL, SMALL_RATE = 30_000_000, 5e-4
+"""Networks of fewer weights, such as the embedded pack's, learn on at this rate."""
 
 
 class Started(BaseModel):
@@ -50,6 +52,11 @@ def row(family: str, options: Options, told: Started, capabilities: tuple[Capabi
     return ModelSpec(
         name="start", family=family, capabilities=capabilities, source=str(source), revision=digest(source), **fields
     )
+
+
+def rate(network: torch.nn.Module, large: float) -> float:
+    """Return at which rate a network learns on: `large` that of published sizes; one of few weights wants more."""
+    return SMALL_RATE if sum(each.numel() for each in network.parameters()) < SMALL else large
 
 
 def save(network: Any, start: Path, folder: Path) -> None:  # noqa: ANN401  (transformers has no types)

@@ -107,7 +107,8 @@ class ChatVlmLearner:
             self._adapted = _adapted(model.network, told.rank)
             self.network, self.rate = Adapters(model.network), 2e-4
         else:
-            self.network, self.rate = model.network.requires_grad_(True), 2e-5
+            self.network = model.network.requires_grad_(True)
+            self.rate = starting.rate(self.network, 2e-5)
 
     def batches(self, seed: int) -> Iterator[list[Learnt]]:
         """See Learner."""

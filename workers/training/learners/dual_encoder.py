@@ -86,7 +86,6 @@ class DualEncoderLearner:
 
     watched = "zero_shot_accuracy"
     rates: Mapping[str, float] = {}
-    rate = 1e-5
     capabilities = (Capability.CLASSIFY, Capability.EMBED)
 
     def __init__(
@@ -100,6 +99,7 @@ class DualEncoderLearner:
         limits: ImageLimits,
     ) -> None:
         self.network: Any = model.network.requires_grad_(True)
+        self.rate = starting.rate(self.network, 1e-5)
         self.licence, self.served = told.licence, told.row
         self._model, self._start, self._batch = model, start, batch
         self._train, self._measured = train, some(validation)

@@ -63,7 +63,6 @@ class Seq2SeqLearner:
 
     watched = "chrf"
     rates: Mapping[str, float] = {}
-    rate = 5e-5
     capabilities = (Capability.TRANSLATE,)
 
     def __init__(
@@ -77,6 +76,7 @@ class Seq2SeqLearner:
     ) -> None:
         """Raise InvalidRequest where the model does not translate a pair of the set, or every pair is too long."""
         self.network: Any = model.network.requires_grad_(True)
+        self.rate = starting.rate(self.network, 5e-5)
         self.licence, self.served = told.licence, told.row
         self._model, self._start, self._batch = model, start, batch
         try:

@@ -52,7 +52,6 @@ class VqaHeadLearner:
 
     watched = STANDING
     rates: Mapping[str, float] = {}
-    rate = 5e-5
     capabilities = (Capability.ASK,)
 
     def __init__(
@@ -70,6 +69,7 @@ class VqaHeadLearner:
             self.served.pop("answers", None)  # they are named in the configuration now
         self._train = _learnable(model, train)
         self.network: Any = model.network.requires_grad_(True)
+        self.rate = starting.rate(self.network, 5e-5)
         self._measured = [_closed(model, question) for question in some(validation, WRITTEN)]
 
     def batches(self, seed: int) -> Iterator[Batch]:

@@ -16,6 +16,7 @@ from tests.workers.models.toys import spec_of
 from tests.workers.training.learners.sets import goes_through_the_loop, measured, parts_of, pictures, taught
 from workers.models import family
 from workers.models.family import Ask
+from workers.training import starting
 from workers.training.learners import chat_vlm as learning
 from workers.training.learners.learner import Options
 from workers.training.sets.splitting import Parts
@@ -142,13 +143,16 @@ def test_large_networks_learn_by_adapters_and_small_ones_whole(
 ) -> None:
     options = _options(SMOL, tmp_path)
 
+    tiny: Any = learning.learner(parts, options)
+    monkeypatch.setattr(starting, "SMALL", 1000)
     small: Any = learning.learner(parts, options)
     monkeypatch.setattr(learning, "SMALL", 1000)
     large: Any = learning.learner(parts, options)
 
     assert small.network is small._model.network
     assert isinstance(large.network, learning.Adapters)
-    assert large.rate > small.rate
+    assert large.rate > small.rate  # adapters want a higher one
+    assert tiny.rate > small.rate
 
 
 @pytest.mark.parametrize(
