@@ -1,8 +1,7 @@
 """`sightline train draw …`: draw data sets whose truth is known. Imports nothing heavy by itself."""
 
-import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from domain.errors import SightlineError
+from workers.training.showing import counter
 
 if TYPE_CHECKING:
     from workers.training.worlds.scene_sets import Order
@@ -45,7 +45,7 @@ def draw_surfaces(
     from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, TRAINING_TEXTURES
 
     textures = HELD_OUT_TEXTURES if held_out else TRAINING_TEXTURES
-    with _one_line_errors(), _bar("drawing", count) as advance:
+    with _one_line_errors(), counter("drawing", count) as advance:
         dataset = write_drawn(out, count, seed, textures=textures, size=(size, size), advance=advance)
     if as_json:
         facts = {"path": str(out), "pictures": count, "objects": len(dataset.content.annotations), "seed": seed}
@@ -65,7 +65,7 @@ def draw_circuits(
     """Draw circuit boards with flaws, each with its golden reference."""
     from workers.training.worlds.circuit_sets import write
 
-    with _one_line_errors(), _bar("drawing", count) as advance:
+    with _one_line_errors(), counter("drawing", count) as advance:
         dataset = write(out, count, seed, size=(size, size), advance=advance)
     flaws = len(dataset.content.annotations)
     if as_json:
@@ -98,7 +98,7 @@ def draw_defects(  # noqa: PLR0913  (each is an option of the command)
     with _one_line_errors():
         settings = load_settings()
         order = Order(good_pictures(good), kinds_of(classes, prompts), count, seed, clean)
-        with imaginer(profile or settings.models, model) as drawing, _bar("drawing", count + clean) as advance:
+        with imaginer(profile or settings.models, model) as drawing, counter("drawing", count + clean) as advance:
             dataset = write_imagined(out, drawing, order, settings.image_limits, advance)
     if as_json:
         _print_json(
@@ -175,7 +175,7 @@ def draw_phantoms(
     from workers.training.worlds.phantoms import HELD_OUT_LAYOUTS, TRAINING_LAYOUTS
 
     layouts = HELD_OUT_LAYOUTS if held_out else TRAINING_LAYOUTS
-    with _one_line_errors(), _bar("drawing", count) as advance:
+    with _one_line_errors(), counter("drawing", count) as advance:
         file = write(out, count, seed, layouts, size, advance)
     if as_json:
         _print_json({"path": str(file), "pictures": count, "seed": seed, "layouts": list(layouts)})
@@ -209,7 +209,7 @@ def draw_notices(
 def _write_scenes(out: Path, count: int, seed: int, order: "Order", as_json: bool) -> None:
     from workers.training.worlds.scene_sets import write
 
-    with _one_line_errors(), _bar("drawing", count) as advance:
+    with _one_line_errors(), counter("drawing", count) as advance:
         file = write(out, count, seed, order, advance)
     if as_json:
         facts = {"path": str(file), "pictures": count, "seed": seed, "world": order.world.name}
@@ -230,13 +230,3 @@ def _one_line_errors() -> Iterator[None]:
     except SightlineError as error:
         typer.echo(f"error: {error.message}", err=True)
         raise typer.Exit(1) from error
-
-
-@contextmanager
-def _bar(title: str, total: float) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on stderr. Gives a function that moves it on by one."""
-    from workers.training.showing import bar
-
-    with bar(title, total) as place:
-        done = itertools.count(1)
-        yield lambda: place(next(done), "")

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from domain.applications import applications
 from domain.errors import InvalidRequest, ModelUnavailable
 from storage.settings import Settings, load_settings
+from workers.training.showing import counter
 
 if TYPE_CHECKING:
     from workers.training.evaluating.candidate import Candidate
@@ -75,7 +76,7 @@ def eval_model(  # noqa: PLR0913  (each is an option of the command)
         _can_be_written(out)
     chosen = None if model in applications() else candidate(model, settings, family)
     paper = _paper(find(dataset), chosen, share, only, listed)
-    with _bar(f"{model} on {dataset.name}", len(paper.part.items())) as advance:
+    with counter(f"{model} on {dataset.name}", len(paper.part.items())) as advance:
         if chosen is None:
             told, judged = _of_application(model, parameters, paper, iou, settings, advance)
         else:
@@ -158,18 +159,6 @@ def _needing_the_worker() -> Iterator[None]:
         yield
     except ImportError as error:
         raise ModelUnavailable(f"this needs the extra `worker` (pip install 'sightline[worker]'): {error}") from error
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on stderr, and give what moves it on by one."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(escape(title), total=total)
-        yield lambda: progress.advance(task)
 
 
 def _print(told: "Evaluation") -> None:

@@ -1,5 +1,6 @@
 """How commands that take long show where they are, and are asked to stop. Imports nothing heavy."""
 
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ Place = Callable[[float, str], None]
 def bar(title: str, total: float) -> Iterator[Place]:
     """Show a progress bar on stderr, from the first place that it is moved to."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), note)
     progress = Progress(*columns, console=Console(stderr=True))
-    task = progress.add_task(title, total=total, note="")
+    task = progress.add_task(escape(title), total=total, note="")
 
     def place(at: float, text: str) -> None:
         progress.start()
@@ -29,6 +31,14 @@ def bar(title: str, total: float) -> Iterator[Place]:
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+@contextmanager
+def counter(title: str, total: float) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on stderr. Gives a function that moves it on by one."""
+    with bar(title, total) as place:
+        done = itertools.count(1)
+        yield lambda: place(next(done), "")
 
 
 @contextmanager

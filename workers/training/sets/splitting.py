@@ -128,7 +128,7 @@ def _matched(whole: LabelledSet, pattern: re.Pattern[str], item: Item) -> str:
 
 def _by(items: Sequence[Item], pattern: str | None) -> str:
     if pattern is not None:
-        return f"group, by {pattern!r} in the file names"
+        return f"group, by '{pattern}' in the file names"
     told = sum(item.group is not None for item in items)
     if told == len(items):
         return "group, as the set tells it"
