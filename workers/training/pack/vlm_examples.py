@@ -27,8 +27,8 @@ SIDE, PATCH = 128, 16
 ACROSS = SIDE // PATCH
 BINS = 64
 """A place along a side is told as one of so many."""
-QUESTIONS = 6
-"""So many of what can be asked of a picture are learned from at a time, its boxes first."""
+QUESTIONS = 8
+"""So many of what can be asked of a picture are learned from at a time, its boxes and its draft first."""
 LEARNED, VALIDATED = 11, 12
 """The first number of a picture's seed: what is learned from is never what is validated on."""
 PHANTOM_SHARE = 0.3
@@ -89,7 +89,7 @@ def batch(part: int, seed: int, size: int, asked: bool, number: int) -> Shown:
 
 
 def _some(rng: Random, asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
-    """Choose what is learned from: whether it is a box or a draft, then chance."""
+    """Choose what is learned from: boxes and drafts, and of the others what chance picks."""
     chances = rng.random(len(asked)) - [one.kind in {"box", "draft"} for one in asked]
     return tuple(asked[int(index)] for index in np.argsort(chances)[:QUESTIONS])
 
@@ -100,7 +100,7 @@ def of_scene(rng: Random, scene: Scene, world: World = TRAINING_WORLD) -> tuple[
     asked = dict.fromkeys(Asked(one.kind, one.question, one.answer) for one in twice)
     told = [*asked, Asked("caption", CAPTION, described(scene))]
     found = phrases(scene)
-    picked = [found[int(index)] for index in rng.permutation(len(found))[:3]]
+    picked = [found[int(index)] for index in rng.permutation(len(found))[:2]]
     told += [Asked("box", where(one.text), boxes(one.text, one.boxes)) for one in picked]
     if rng.random() < 0.3:
         there = {thing.pair for thing in scene.things} | {("", thing.kind) for thing in scene.things}
