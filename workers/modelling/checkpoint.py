@@ -7,6 +7,7 @@ read.
 """
 
 import gc
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,8 +91,11 @@ def folder(spec: ModelSpec, marker: str = "config.json", weights: str = "*.safet
 def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: ANN401  (transformers has no types)
     """Load a model of a class of transformers, ready to answer.
 
-    Raises ModelUnavailable where the files lack some of its weights: transformers would draw them by chance.
+    Raises ModelUnavailable where the files lack some of its weights: transformers would draw them by chance; and where
+    they name a network of timm that lies elsewhere.
     """
+    config = path / "config.json"
+    _at_home(path, json.loads(config.read_text("utf-8")) if config.exists() else None)
     model, found = kind.from_pretrained(
         path,
         dtype=at.dtype,
@@ -115,6 +119,19 @@ def pretrained(kind: Any, path: Path, at: Place, **more: Any) -> Any:  # noqa: A
     if at.compile:
         _compile(model, path, at.compile)
     return model
+
+
+def _at_home(path: Path, config: object) -> None:
+    """Refuse a configuration that has timm fetch a network from a hub, or read one from a file of its own."""
+    if isinstance(config, list):
+        for each in config:
+            _at_home(path, each)
+    if not isinstance(config, dict):
+        return
+    for key, value in config.items():
+        if (key in {"architecture", "backbone"} and ":" in str(value)) or (key == "checkpoint_path" and value):
+            raise ModelUnavailable(f"{path}: its config.json names a network outside the checkpoint: {key} {value!r}")
+        _at_home(path, value)
 
 
 def read_in(model: torch.nn.Module) -> None:

@@ -13,11 +13,15 @@ from domain.applications.training.schema import Name
 from domain.errors import InvalidRequest
 from storage.settings import Settings
 from workers.hub import fetched
+from workers.modelling.questions import Worded
 from workers.registry import ModelSpec, load_profile
 from workers.training.evaluating.candidate import candidate, weights
 from workers.training.learners.learner import Options
 from workers.training.sets.splitting import Division
 from workers.training.training import Order
+
+ASKED = (*Worded.__annotations__, "max_new_tokens")
+"""The options of a row of `chat_vlm` that what it is trained into inherits."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Beginning:
     path: Path | None = None
     told: str | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
-    """the options of the row that serves it, where what is learned depends on them: how a chat model is asked"""
+    """of the options of the row that serves it, those that say how a chat model is asked: it learns what it is asked"""
 
 
 def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, command: str) -> Order:
@@ -43,7 +47,7 @@ def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, comman
             f"most 64"
         ) from error
     begun = beginning(asked["start"], asked["family"], settings, asked["architecture"])
-    inherited = {"row": json.dumps(dict(begun.row))} if begun.row else {}
+    inherited = {"row": json.dumps(dict(begun.row), sort_keys=True)} if begun.row else {}
     return Order(
         family=asked["family"],
         dataset=dataset,
@@ -92,7 +96,7 @@ def _embedded() -> dict[str, ModelSpec]:
 
 def _begun(name: str, row: ModelSpec) -> Beginning:
     path = fetched(row) if row.hub_id else row.path
-    asked = {key: value for key, value in row.options.items() if key != "threads"} if row.family == "chat_vlm" else {}
+    asked = {key: row.options[key] for key in ASKED if key in row.options} if row.family == "chat_vlm" else {}
     return Beginning(path, f"{name}@{row.revision}", asked)
 
 

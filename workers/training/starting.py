@@ -20,7 +20,7 @@ from workers.registry import ModelSpec
 from workers.training.learners.learner import Options
 
 CONFIG = "config.json"
-SMALL, SMALL_RATE = 30_000_000, 5e-4
+FEW_WEIGHTS, RATE_OF_FEW = 30_000_000, 5e-4
 """Networks of fewer weights, such as the embedded pack's, learn on at this rate."""
 
 
@@ -56,7 +56,7 @@ def row(family: str, options: Options, told: Started, capabilities: tuple[Capabi
 
 def rate(network: torch.nn.Module, large: float) -> float:
     """Return at which rate a network learns on: `large` that of published sizes; one of few weights wants more."""
-    return SMALL_RATE if sum(each.numel() for each in network.parameters()) < SMALL else large
+    return RATE_OF_FEW if sum(each.numel() for each in network.parameters()) < FEW_WEIGHTS else large
 
 
 def save(network: Any, start: Path, folder: Path) -> None:  # noqa: ANN401  (transformers has no types)

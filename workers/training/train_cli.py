@@ -41,7 +41,8 @@ def train(  # noqa: PLR0913  (each is an option of the command)
     name: Annotated[str, typer.Option(help="What profiles call it: registered:NAME.")],
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, on the wall.")] = 30.0,
     start: Annotated[
-        str | None, typer.Option("--from", "--start", help="Begin with NAME[@REVISION], a .pt file or a folder.")
+        str | None,
+        typer.Option("--from", "--start", help="Begin with NAME[@REVISION], a .pt file or a folder; else what ships."),
     ] = None,
     architecture: Annotated[str | None, typer.Option(help="Begin with random weights of this architecture.")] = None,
     held_out: Annotated[str, typer.Option(help="The share to measure the outcome on, or another set.")] = str(SHARE),
@@ -168,6 +169,7 @@ def _print(trained: "Trained", measured: "Evaluation | None", settings: Settings
             "name": revision.name,
             "revision": revision.revision,
             "family": revision.facts.family,
+            "began_with": revision.facts.parent,
             "folder": str(folder),
             "metrics": dict(revision.facts.metrics),
             "split": dict(revision.facts.split),
@@ -182,6 +184,8 @@ def _print(trained: "Trained", measured: "Evaluation | None", settings: Settings
         return
     early = ", as it got no better" if fitted.stopped_early else ""
     typer.echo(f"{revision.name}@{revision.revision}: {fitted.examples} examples in {fitted.seconds:.0f} s{early}")
+    if revision.facts.parent is not None:
+        typer.echo(f"began with {revision.facts.parent}")
     typer.echo(f"split by {revision.facts.split['by']}: {revision.facts.split['items']}")
     typer.echo("  ".join(f"{name} {value:.3f}" for name, value in revision.facts.metrics.items()) + "  (validation)")
     if measured is not None:

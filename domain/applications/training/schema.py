@@ -29,7 +29,8 @@ class TrainingParameters(Parameters):
     start: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@(sha256:)?[0-9a-f]+)?$",
-        description="NAME or NAME@REVISION to begin with: a row of the profile, or what was trained before",
+        description="NAME or NAME@REVISION to begin with: a row of the profile, or what was trained before; null: what "
+        "ships of the family",
     )
     architecture: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$", description="begin with random weights of it"

@@ -94,7 +94,7 @@ class TestFastVlm(ChatVlmContract):
             vision_feature_select_strategy="full",
             chat_template=chat_template("<image>\n"),
         )
-        eye = {"channels": [8, 8, 16, 32], "stem_width": 8, "output_stride": PATCH}
+        eye = {"channels": [8, 8, 16, 32], "output_stride": PATCH}
         config = FastVlmConfig(
             text_config={"model_type": "llama", **text_of(tokenizer)},
             vision_config=TimmWrapperConfig(architecture="resnet18", model_args=eye, hidden_size=32),

@@ -1,6 +1,8 @@
 """The family `dual_encoder`: each architecture at toy size, with random weights."""
 
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,7 +48,7 @@ from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Label
 from tests.workers.models.architectures import ArchitectureContract
 from tests.workers.models.contract import coloured
-from tests.workers.models.toys import TEXTS, byte_level, saved, unigram, word_piece
+from tests.workers.models.toys import TEXTS, byte_level, saved, spec_of, unigram, word_piece
 from workers.models import dual_encoder, family
 from workers.models.dual_encoder import MOST_TEXTS
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
@@ -368,14 +370,27 @@ class TestTwoTowers(SharesAddUp, DualEncoderContract):
             pad_token="<|endoftext|>",
         )
         towers = clip_like(len(tokenizer), eos_token_id=1, bos_token_id=0)
-        eye = TimmWrapperConfig(
-            architecture="resnet18", model_args={"channels": [8, 8, 16, 32], "stem_width": 8}, hidden_size=32
-        )
+        eye = TimmWrapperConfig(architecture="resnet18", model_args={"channels": [8, 8, 16, 32]}, hidden_size=32)
         config = VisionTextDualEncoderConfig.from_vision_text_configs(
             eye, CLIPTextConfig(**towers["text_config"]), projection_dim=towers["projection_dim"]
         )
         images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
         saved(folder, told_apart(lambda: VisionTextDualEncoderModel(config)), tokenizer, images)
+
+    @pytest.mark.parametrize(
+        "eye",
+        [{"architecture": "hf-hub:somebody/eye"}, {"model_args": {"checkpoint_path": "/elsewhere/eye.safetensors"}}],
+    )
+    def test_an_eye_that_lies_outside_the_checkpoint_is_refused(
+        self, spec: ModelSpec, tmp_path: Path, eye: dict[str, Any]
+    ) -> None:
+        copied = shutil.copytree(spec.path, tmp_path / "toy")
+        told = json.loads((copied / "config.json").read_text())
+        told["vision_config"] |= eye
+        (copied / "config.json").write_text(json.dumps(told))
+
+        with pytest.raises(ModelUnavailable, match="names a network outside the checkpoint"):
+            family.load(spec_of(copied, "dual_encoder", (Capability.CLASSIFY,)))
 
 
 class TestMetaClip2(SharesAddUp, DualEncoderContract):

@@ -19,7 +19,7 @@ HALF = 0.5
 
 def config() -> TimmWrapperConfig:
     """Describe the network, with random weights."""
-    shape = {"channels": list(WIDTHS), "stem_width": WIDTHS[0], "output_stride": PATCH, "zero_init_last": False}
+    shape = {"channels": list(WIDTHS), "output_stride": PATCH, "zero_init_last": False}
     return TimmWrapperConfig(architecture="resnet18", model_args=shape, do_pooling=True, hidden_size=WIDTH)
 
 

@@ -15,7 +15,7 @@ from workers.training.pack.vlm_network import Seeing, save
 from workers.training.pack.vlm_words import tokenizer
 from workers.training.plan import Schedule
 
-EYE_SHARE = 0.25
+EYE_SHARE = 0.24
 """The share of the minutes that the eye learns alone."""
 RATE = 2e-3
 DECAY = 0.02

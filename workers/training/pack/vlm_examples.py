@@ -13,6 +13,7 @@ import numpy.typing as npt
 from domain.geometry import Box
 from workers.modelling.wording import CAPTION
 from workers.training.worlds import phantoms, scenes
+from workers.training.worlds.objects import KINDS
 from workers.training.worlds.phantom_anatomy import SIDES
 from workers.training.worlds.phantom_findings import FINDINGS
 from workers.training.worlds.phantom_reports import INSTRUCTION
@@ -21,6 +22,7 @@ from workers.training.worlds.scene_patches import UNSURE, Labels, patches
 from workers.training.worlds.scene_questions import questions
 from workers.training.worlds.scene_words import described, phrases, with_article
 from workers.training.worlds.scenes import TRAINING_WORLD, Scene, World
+from workers.training.worlds.symbols import SYMBOLS
 
 SIDE, PATCH = 128, 16
 """The side of a picture, and of a place that the eye tells apart (`eye.PATCH`, in which torch is)."""
@@ -44,7 +46,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Asked:
-    """A question with its answer; `kind` is that of `scene_questions`, or box, caption, finding, side, draft."""
+    """A question with its answer; `kind` is that of `scene_questions`, or kind, box, caption, finding, side, draft."""
 
     kind: str
     question: str
@@ -83,7 +85,7 @@ def batch(part: int, seed: int, size: int, asked: bool, number: int) -> Shown:
             scene = scenes.draw([part, seed, number, index], side=SIDE)
             pictures.append(scene.pixels)
             shown.append(_of_scene(scene))
-            questioned.append(_some(rng, of_scene(rng, scene)) if asked else ())
+            questioned.append(_some(rng, (*of_scene(rng, scene), _easy(rng, scene))) if asked else ())
     kinds, colours, boxes, findings = (np.stack(each) for each in zip(*shown, strict=True))
     return Shown(np.stack(pictures), kinds, colours, boxes, findings, tuple(questioned))
 
@@ -108,6 +110,14 @@ def of_scene(rng: Random, scene: Scene, world: World = TRAINING_WORLD) -> tuple[
         absent = " ".join(others[int(rng.integers(len(others)))])
         told.append(Asked("box", where(absent), NOTHING))
     return tuple(told)
+
+
+def _easy(rng: Random, scene: Scene) -> Asked:
+    """Ask for a kind of thing alone: the first step to asking for one of a colour."""
+    there = sorted({thing.kind for thing in scene.things})
+    absent = [kind for kind in (*KINDS, *SYMBOLS) if kind not in there]
+    yes = rng.random() < 0.5
+    return Asked("kind", f"Is there {with_article(str(rng.choice(there if yes else absent)))}?", "yes" if yes else "no")
 
 
 def of_phantom(rng: Random, phantom: Phantom) -> tuple[Asked, ...]:

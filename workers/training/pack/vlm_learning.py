@@ -32,12 +32,9 @@ EYE_WEIGHT = 0.3
 """What the patches count for beside the answers."""
 FINDING_WEIGHT = 3.0
 """What a patch of a finding counts for beside one of none."""
-DRAFT_WEIGHT = 0.5
-"""What a token of a draft or a caption counts for: their many plain words are soon known."""
 BOX_WEIGHT = 4.0
 """What a share of the side by which a patch's box is off counts for beside the other losses."""
 NEAR = 2
-LONG = frozenset({"draft", "caption"})
 
 
 class EyeLearner:
@@ -100,7 +97,7 @@ def patch_parts(told: Mapping[str, torch.Tensor], shown: Shown) -> dict[str, tor
     losses = patch_losses(told["kinds"], told["colours"], shown)
     boxes = torch.from_numpy(shown.boxes)
     boxed = ~boxes[..., 0].isnan()
-    losses["boxes"] = BOX_WEIGHT * (told["boxes"][boxed] - boxes[boxed]).abs().mean()
+    losses["boxes"] = BOX_WEIGHT * (told["boxes"][boxed] - boxes[boxed]).abs().sum() / max(4 * int(boxed.sum()), 1)
     there = torch.from_numpy(shown.findings)
     weights = torch.where(there == 1, FINDING_WEIGHT, torch.where(there == 0, 1.0, 0.0))
     lost = binary_cross_entropy_with_logits(told["findings"].float(), there.clamp(min=0), weights, reduction="sum")
@@ -198,8 +195,8 @@ class AnswerLearner(EyeLearner):
             logits, patches = self._answered(shown, told)
         eye = patch_parts(patches, shown)
         each = cross_entropy(logits.float(), told.targets, reduction="none")
-        long = torch.tensor([one.kind in LONG for one in told.asked])[told.owners]
-        weights = torch.where(long, DRAFT_WEIGHT, 1.0)
+        # A long answer counts for more than a short one, but not for as many times more as it is longer.
+        weights = told.owners.bincount()[told.owners].float().rsqrt()
         answers = (each * weights).sum() / weights.sum()
         parts = {"answers": answers, **eye}
         return Step(answers + EYE_WEIGHT * torch.stack(list(eye.values())).sum(), parts, len(shown.pixels))

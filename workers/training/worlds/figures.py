@@ -12,8 +12,8 @@ def house(rng: Random) -> Outline:
     eaves = rng.uniform(-0.25, 0.0)
     door = rng.uniform(-0.5, -0.1)
     roof = path((-1, eaves), (0, -1), (1, eaves))
-    holes = (box(door, 0.3, door + 0.35, 0.9), box(0.25, 0.2, 0.6, 0.5))
-    return Outline((roof, box(-0.78, eaves - 0.02, 0.78, 0.9)), details=holes)
+    openings = (box(door, 0.3, door + 0.35, 0.9), box(0.25, 0.2, 0.6, 0.5))
+    return Outline((roof, box(-0.78, eaves - 0.02, 0.78, 0.9)), details=openings)
 
 
 def tree(rng: Random) -> Outline:

@@ -15,14 +15,13 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A silhouette: what is filled, what is cut out of it again, and what is painted on it in another tone."""
+    """A silhouette: what is filled, and what is painted on it in another tone."""
 
     solid: tuple[Points, ...]
-    holes: tuple[Points, ...] = ()
     details: tuple[Points, ...] = ()
 
 
-_SHARES = np.linspace(0, 1, 33)
+_ANGLES = 2 * np.pi * np.linspace(0, 1, 33)
 
 
 def path(*points: tuple[float, float]) -> Points:
@@ -35,10 +34,9 @@ def box(x0: float, y0: float, x1: float, y1: float) -> Points:
     return path((x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
-def ellipse(x: float, y: float, across: float, down: float, start: float = 0.0, end: float = 360.0) -> Points:
-    """Return an ellipse about (x, y) with these radii, or the part of it between two angles (degrees, clockwise)."""
-    angles = np.radians(start + _SHARES * (end - start))
-    return np.array([x + across * np.cos(angles), y + down * np.sin(angles)]).T
+def ellipse(x: float, y: float, across: float, down: float) -> Points:
+    """Return an ellipse about (x, y) with these radii."""
+    return np.array([x + across * np.cos(_ANGLES), y + down * np.sin(_ANGLES)]).T
 
 
 def disc(x: float, y: float, radius: float) -> Points:

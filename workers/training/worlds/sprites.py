@@ -32,7 +32,7 @@ def thing(rng: Random, kind: Kind, colour: Rgb, side: float) -> Sprite:
     """Draw a thing of a kind whose longer side takes `side` pixels, turned, stretched and mirrored a little."""
     outline = _posed(rng, kind.draw(rng), kind.tilt, side)
     size = _size(outline)
-    body = _filled(size, outline.solid, outline.holes)
+    body = _filled(size, outline.solid)
     colours = _shaded(rng, colour, size)
     if outline.details:
         tone = _tone(rng, colour)
@@ -85,7 +85,6 @@ def _posed(rng: Random, outline: Outline, tilt: float, side: float, *, mirror: b
 
     return Outline(
         tuple(placed(points) for points in solid),
-        tuple(placed(seen(points)) for points in outline.holes),
         tuple(placed(seen(points)) for points in outline.details),
     )
 
@@ -95,12 +94,11 @@ def _size(outline: Outline) -> tuple[int, int]:
     return int(np.ceil(high[1])) + MARGIN + 1, int(np.ceil(high[0])) + MARGIN + 1
 
 
-def _filled(size: tuple[int, int], solid: tuple[Points, ...], holes: tuple[Points, ...] = ()) -> Field:
+def _filled(size: tuple[int, int], polygons: tuple[Points, ...]) -> Field:
     canvas = np.zeros(size, dtype=np.uint8)
-    for value, polygons in ((255, solid), (0, holes)):
-        for points in polygons:
-            fixed = np.round(points * 2**SHIFT).astype(np.int32)
-            cv2.fillPoly(canvas, [fixed], (value,), cv2.LINE_AA, SHIFT)
+    for points in polygons:
+        fixed = np.round(points * 2**SHIFT).astype(np.int32)
+        cv2.fillPoly(canvas, [fixed], (255,), cv2.LINE_AA, SHIFT)
     return canvas.astype(np.float32) / np.float32(255)
 
 

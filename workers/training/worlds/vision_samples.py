@@ -1,7 +1,5 @@
 """Samples of the application `vision` that are drawn: what the embedded encoder and VLM are to be shown and asked.
 
-They ship with those two models, and not before.
-
 `python -m workers.training.worlds.vision_samples` draws them anew over the ones that ship. What a sample expects is
 what was drawn. Grounds, layouts and seeds are none that are trained on.
 """
@@ -45,14 +43,14 @@ def _scene(seed: int, *wanted: Pair) -> Scene:
 
 def classify() -> Drawn:
     """One thing, to be told from others that differ from it in a word."""
-    labels = ["red fish", "purple fish", "green fish", "purple star", "purple house", "no-entry sign"]
+    labels = ["red fish", "purple fish", "green fish", "purple cat", "purple house", "no-entry sign"]
     scene = _scene(6_000_000, ("purple", "fish"))
     return Drawn(scene.pixels, {"capability": "classify", "labels": labels}, _told(labels=["purple fish"]))
 
 
 def ask() -> Drawn:
     """Several things of a kind beside another, to be counted."""
-    scene = _scene(6_000_010, ("red", "star"), ("red", "star"), ("green", "house"))
+    scene = _scene(6_000_010, ("red", "star"), ("red", "star"), ("blue", "house"))
     asked = {"capability": "ask", "question": "How many stars are there?", "options": ["one", "two", "three", "four"]}
     return Drawn(scene.pixels, asked, _told(texts=["two"]))
 

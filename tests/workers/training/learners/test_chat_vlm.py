@@ -144,7 +144,7 @@ def test_large_networks_learn_by_adapters_and_small_ones_whole(
     options = _options(SMOL, tmp_path)
 
     tiny: Any = learning.learner(parts, options)
-    monkeypatch.setattr(starting, "SMALL", 1000)
+    monkeypatch.setattr(starting, "FEW_WEIGHTS", 1000)
     small: Any = learning.learner(parts, options)
     monkeypatch.setattr(learning, "SMALL", 1000)
     large: Any = learning.learner(parts, options)

@@ -10,7 +10,8 @@ from workers.models import family
 from workers.models.family import Ask
 from workers.registry import ModelSpec
 from workers.training.loop import fit
-from workers.training.pack.encoder_examples import VALIDATED, scenes, seen, seen_batch, told_batch
+from workers.training.pack import eye
+from workers.training.pack.encoder_examples import PATCH, VALIDATED, scenes, seen, seen_batch, told_batch
 from workers.training.pack.encoder_learning import ContrastLearner, EyeLearner, contrast_loss
 from workers.training.pack.encoder_network import LONGEST, Seeing, save, tokenizer
 from workers.training.plan import Schedule
@@ -23,6 +24,10 @@ pytestmark = pytest.mark.model
 @pytest.fixture(scope="module")
 def words():
     return tokenizer()
+
+
+def test_the_examples_are_cut_as_the_eye_sees():
+    assert PATCH == eye.PATCH
 
 
 def test_batches_are_the_same_for_the_same_seed_and_never_what_is_validated_on():

@@ -11,7 +11,8 @@ from workers.models import family
 from workers.models.family import Ask, Told
 from workers.registry import ModelSpec
 from workers.training.loop import fit
-from workers.training.pack.vlm_examples import LEARNED, NOTHING, SIDE, VALIDATED, batch, boxes, of_scene, where
+from workers.training.pack import eye
+from workers.training.pack.vlm_examples import LEARNED, NOTHING, PATCH, SIDE, VALIDATED, batch, boxes, of_scene, where
 from workers.training.pack.vlm_learning import AnswerLearner, EyeLearner, packed
 from workers.training.pack.vlm_network import Seeing, save
 from workers.training.pack.vlm_words import before, question, tokenizer
@@ -27,6 +28,10 @@ def words():
     return tokenizer()
 
 
+def test_the_examples_are_cut_as_the_eye_sees():
+    assert PATCH == eye.PATCH
+
+
 def test_batches_are_the_same_for_the_same_seed_and_never_what_is_validated_on():
     one, again, other = (batch(LEARNED, seed, 4, True, 0) for seed in (1, 1, 2))
     assert np.array_equal(one.pixels, again.pixels)
@@ -35,7 +40,7 @@ def test_batches_are_the_same_for_the_same_seed_and_never_what_is_validated_on()
     assert not np.array_equal(one.pixels, batch(VALIDATED, 1, 4, True, 0).pixels)
     assert {asked.kind for each in batch(LEARNED, 1, 24, True, 0).asked for asked in each} == {
         *("count", "colour", "thing", "position", "yes/no"),
-        *("caption", "box", "finding", "side", "draft"),
+        *("kind", "caption", "box", "finding", "side", "draft"),
     }
 
 

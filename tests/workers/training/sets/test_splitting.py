@@ -72,7 +72,7 @@ def test_a_pattern_tells_the_groups_from_the_files_names_or_from_their_folders()
     by_folder = split(foldered, Division(by=r"part-(\d)/"))
 
     assert [len({name[:3] for name in part}) for part in all_of(parts)] == [2, 1, 1]
-    assert parts.told["by"] == r"group, by '^(\\d{3})_' in the file names"
+    assert parts.told["by"] == r"group, by '^(\d{3})_' in the file names"
     assert by_folder.told["groups"] == {"train": 2, "validation": 1, "held-out": 1}
 
 

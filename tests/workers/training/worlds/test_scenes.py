@@ -98,19 +98,22 @@ def test_every_kind_and_colour_is_learned_in_some_pair_and_missing_in_another():
 def test_a_patch_shows_the_thing_that_covers_it(seed):
     # given
     scene = draw(seed)
-    shown = patches(scene, 14)
+    shown = patches(scene, 16)
     # then
-    for row in range(8):
-        for column in range(8):
-            kind, colour = (int(labels[row * 8 + column]) for labels in (shown.kinds, shown.colours))
-            window = np.s_[14 * row : 14 * row + 14, 14 * column : 14 * column + 14]
+    for row in range(7):
+        for column in range(7):
+            kind, colour = (int(labels[row * 7 + column]) for labels in (shown.kinds, shown.colours))
+            window = np.s_[16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
             covers = [float(thing.mask[window].mean()) for thing in scene.things]
             owner = scene.things[int(np.argmax(covers))]
             if max(covers) > 0.3:
                 assert KIND_LABELS[kind] == owner.kind
                 assert colour == UNSURE if not owner.colour else COLOUR_LABELS[colour] == owner.colour
+                corners = (owner.box.x0, owner.box.y0, owner.box.x1, owner.box.y1)
+                assert np.allclose(112 * shown.boxes[row * 7 + column], corners, atol=1e-3)
             if max(covers) == 0:
                 assert kind == colour == 0
+                assert np.isnan(shown.boxes[row * 7 + column]).all()
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
