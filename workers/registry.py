@@ -31,7 +31,7 @@ class ModelSpec(BaseModel):
     )
     capabilities: tuple[Capability, ...] = Field(min_length=1)
     source: str = Field(
-        description="embedded:FILE, registered:NAME, package:NAME, hub:OWNER/NAME, a URL, or a folder or file"
+        description="embedded:NAME, registered:NAME, package:NAME, hub:OWNER/NAME, a URL, or a folder or file"
     )
     revision: str = Field(
         min_length=1,
