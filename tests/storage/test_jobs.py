@@ -249,7 +249,9 @@ def test_no_life_leads_outside_the_transitions(life: Life, steps: list[str], see
         after = life.states(tenant)
         # then each job stayed or took an allowed way, and no job is gone
         for job_id, state in before.items():
-            assert after[job_id] == state or after[job_id] in TRANSITIONS[state], (step, job_id)
+            # A reap may take two: a lapsed lease gives a job back, and its deadline has passed meanwhile.
+            ways = TRANSITIONS[state] | ({JobState.EXPIRED} if (step, state) == ("reap", JobState.RUNNING) else set())
+            assert after[job_id] == state or after[job_id] in ways, (step, job_id)
         assert {after[job_id] for job_id in after.keys() - before.keys()} <= {JobState.QUEUED, JobState.SUPERSEDED}
         before = after
     # and each job told of exactly as many ends as it had, less the replays
