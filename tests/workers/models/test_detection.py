@@ -255,6 +255,13 @@ class TestRfDetr(EachClassByItself, DetectionContract):
         saved(folder, lambda: RfDetrForObjectDetection(config), squares(RfDetrImageProcessor))
 
 
+DETR: dict[str, Any] = {
+    "d_model": 32, "encoder_layers": 1, "encoder_ffn_dim": 32, "encoder_attention_heads": 2,
+    "decoder_layers": 1, "decoder_ffn_dim": 32, "decoder_attention_heads": 2,
+    "num_queries": 12, "init_std": 0.3, **NAMES,
+}  # fmt: skip
+
+
 class TestDetr(DetectionContract):
     architecture = "DETR"
     # Its processor keeps the aspect: what shares a batch has the same.
@@ -269,19 +276,7 @@ class TestDetr(DetectionContract):
             layer_type="basic",
             out_features=["stage4"],
         )
-        config = DetrConfig(
-            backbone_config=backbone,
-            d_model=32,
-            encoder_layers=1,
-            encoder_ffn_dim=32,
-            encoder_attention_heads=2,
-            decoder_layers=1,
-            decoder_ffn_dim=32,
-            decoder_attention_heads=2,
-            num_queries=12,
-            init_std=0.3,
-            **NAMES,
-        )
+        config = DetrConfig(backbone_config=backbone, **DETR)
         saved(folder, lambda: DetrForObjectDetection(config), self.images())
 
     @staticmethod
@@ -317,19 +312,8 @@ class TestDetrOfTimm(DetectionContract):
     score_kind = ScoreKind.SOFTMAX
 
     def build(self, folder: Path) -> None:
-        config = DetrConfig(
-            backbone_config=TimmBackboneConfig(backbone="resnet18", out_indices=[1, 2, 3, 4]),
-            d_model=32,
-            encoder_layers=1,
-            encoder_ffn_dim=32,
-            encoder_attention_heads=2,
-            decoder_layers=1,
-            decoder_ffn_dim=32,
-            decoder_attention_heads=2,
-            num_queries=12,
-            init_std=0.3,
-            **NAMES,
-        )
+        backbone = TimmBackboneConfig(backbone="resnet18", out_indices=[1, 2, 3, 4])
+        config = DetrConfig(backbone_config=backbone, **DETR)
         saved(folder, lambda: DetrForObjectDetection(config), TestDetr.images())
         # They say so in their own way, and name weights of a hub that their own are to replace.
         told = json.loads((folder / "config.json").read_text())

@@ -29,7 +29,6 @@ from transformers import (
     GemmaTokenizer,
     MetaClip2Config,
     MetaClip2Model,
-    PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2ImageProcessor,
     Siglip2Model,
@@ -48,7 +47,7 @@ from domain.errors import ModelError, ModelUnavailable
 from domain.vision import Capability, Label
 from tests.workers.models.architectures import ArchitectureContract
 from tests.workers.models.contract import coloured
-from tests.workers.models.toys import TEXTS, byte_level, saved, spec_of, unigram, word_piece
+from tests.workers.models.toys import TEXTS, clip_tokenizer, saved, spec_of, unigram, word_piece
 from workers.models import dual_encoder, family
 from workers.models.dual_encoder import MOST_TEXTS
 from workers.models.family import Ask, Model, Pixels, ScoreKind, Told
@@ -59,7 +58,6 @@ pytestmark = pytest.mark.model
 TOLERANCE = 1e-4
 SIDE = 32
 LONGEST_TEXT = 32
-ENDS = ("<|startoftext|>", "<|endoftext|>")
 TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
@@ -262,12 +260,7 @@ class TestClip(SharesAddUp, DualEncoderContract):
     architecture = "CLIP"
 
     def build(self, folder: Path) -> None:
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=byte_level(*ENDS, ends=ENDS),
-            bos_token="<|startoftext|>",
-            eos_token="<|endoftext|>",
-            pad_token="<|endoftext|>",
-        )
+        tokenizer = clip_tokenizer()
         config = CLIPConfig(**clip_like(len(tokenizer), eos_token_id=1, bos_token_id=0))
         images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
         saved(folder, told_apart(lambda: CLIPModel(config)), tokenizer, images)
@@ -363,12 +356,7 @@ class TestTwoTowers(SharesAddUp, DualEncoderContract):
     architecture = "VisionTextDualEncoder"
 
     def build(self, folder: Path) -> None:
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=byte_level(*ENDS, ends=ENDS),
-            bos_token="<|startoftext|>",
-            eos_token="<|endoftext|>",
-            pad_token="<|endoftext|>",
-        )
+        tokenizer = clip_tokenizer()
         towers = clip_like(len(tokenizer), eos_token_id=1, bos_token_id=0)
         eye = TimmWrapperConfig(architecture="resnet18", model_args={"channels": [8, 8, 16, 32]}, hidden_size=32)
         config = VisionTextDualEncoderConfig.from_vision_text_configs(

@@ -13,7 +13,6 @@ from transformers import (
     AutoTokenizer,
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
-    PreTrainedTokenizerFast,
     ViTImageProcessor,
 )
 
@@ -22,7 +21,7 @@ from domain.geometry import Box
 from domain.vision import Capability, Prompt, Segment
 from tests.workers.models.architectures import ArchitectureContract
 from tests.workers.models.contract import coloured
-from tests.workers.models.toys import byte_level, saved, spec_of
+from tests.workers.models.toys import clip_tokenizer, saved, spec_of
 from workers.imaging.masks import decode
 from workers.models import family, text_masks
 from workers.models.family import Ask, Model, Pixels, Told
@@ -34,7 +33,6 @@ TOLERANCE = 1e-4
 OVERLAP = 0.999
 SIDE = 48
 LONGEST_TEXT = 24
-ENDS = ("<|startoftext|>", "<|endoftext|>")
 TINY = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
 
 
@@ -138,12 +136,7 @@ class TestClipSeg(TextMasksContract):
     architecture = "CLIPSeg"
 
     def build(self, folder: Path) -> None:
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=byte_level(*ENDS, ends=ENDS),
-            bos_token="<|startoftext|>",
-            eos_token="<|endoftext|>",
-            pad_token="<|endoftext|>",
-        )
+        tokenizer = clip_tokenizer()
         config = CLIPSegConfig(
             text_config={**TINY, "num_hidden_layers": 2, "vocab_size": len(tokenizer), "eos_token_id": 1,
                          "bos_token_id": 0, "max_position_embeddings": LONGEST_TEXT},

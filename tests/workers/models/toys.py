@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from domain.vision import Capability
 from workers.hub import digest
@@ -22,6 +23,16 @@ TEXTS = (
     "The quick brown fox jumps over the lazy dog. ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz",
 )
 """What the tokenizers learn from: all letters, digits, and the words that the tests use."""
+
+
+CLIP_ENDS = ("<|startoftext|>", "<|endoftext|>")
+
+
+def clip_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer with CLIP's signs; its end pads as well."""
+    start, end = CLIP_ENDS
+    bytes_of = byte_level(start, end, ends=CLIP_ENDS)
+    return PreTrainedTokenizerFast(tokenizer_object=bytes_of, bos_token=start, eos_token=end, pad_token=end)
 
 
 def byte_level(*special: str, words: int = 400, ends: tuple[str, str] | None = None) -> Tokenizer:

@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torchvision.ops import box_iou
 from transformers import PreTrainedTokenizerFast
 
 from workers.training.loop import Step
@@ -75,21 +76,13 @@ class EyeLearner:
                 right[name].append((told[name].argmax(dim=-1) == true)[true > 0])
             boxes = torch.from_numpy(shown.boxes)
             boxed = ~boxes[..., 0].isnan()
-            right["boxes"].append(_overlaps(told["boxes"][boxed], boxes[boxed]) >= 0.5)
+            right["boxes"].append(box_iou(told["boxes"][boxed], boxes[boxed]).diagonal() >= 0.5)
             there, found = torch.from_numpy(shown.findings) == 1, told["findings"] > 0
             found &= torch.from_numpy(shown.findings) >= 0
             counts += torch.stack([(there & found).sum(), there.sum(), found.sum()])
         both = {name: float(torch.cat(each).float().mean()) for name, each in right.items()}
         both["findings"] = float(2 * counts[0] / (counts[1] + counts[2]).clamp(min=1))
         return {**both, "patches": sum(both.values()) / len(both)}
-
-
-def _overlaps(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Return the IoU of each box with the true one, both N×4."""
-    low, high = torch.maximum(found[:, :2], true[:, :2]), torch.minimum(found[:, 2:], true[:, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1) for boxes in (found, true)]
-    return shared / (areas[0] + areas[1] - shared)
 
 
 def patch_parts(told: Mapping[str, torch.Tensor], shown: Shown) -> dict[str, torch.Tensor]:
