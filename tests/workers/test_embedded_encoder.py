@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from domain.vision import Capability
-from workers.models import family
+from tests.workers.shipped import shipped
 from workers.models.family import Ask, Model
-from workers.registry import load_profile
 from workers.training.worlds.scene_words import names
 from workers.training.worlds.scenes import ALL_WORLD, UNSEEN_WORLD, World, draw
 
@@ -16,11 +15,8 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture(scope="module")
 def encoder() -> Iterator[Model]:
-    spec = load_profile("embedded").find(Capability.CLASSIFY)
-    assert spec is not None
-    model = family.load(spec)
-    yield model
-    model.close()
+    with shipped(Capability.CLASSIFY) as model:
+        yield model
 
 
 @pytest.mark.parametrize("world", [ALL_WORLD, UNSEEN_WORLD], ids=lambda world: world.name)

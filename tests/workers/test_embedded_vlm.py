@@ -7,9 +7,8 @@ import pytest
 
 from domain.geometry import iou
 from domain.vision import Capability
-from workers.models import family
+from tests.workers.shipped import shipped
 from workers.models.family import Ask, Model, Told
-from workers.registry import load_profile
 from workers.training.worlds import phantoms
 from workers.training.worlds.phantom_reports import INSTRUCTION
 from workers.training.worlds.scene_questions import questions
@@ -21,11 +20,8 @@ SCENES = 24
 
 @pytest.fixture(scope="module")
 def vlm() -> Iterator[Model]:
-    spec = load_profile("embedded").find(Capability.ASK)
-    assert spec is not None
-    model = family.load(spec)
-    yield model
-    model.close()
+    with shipped(Capability.ASK) as model:
+        yield model
 
 
 def answers(model: Model, asks: list[Ask]) -> list[object]:

@@ -14,11 +14,10 @@ from domain.applications.inspection.recipe import Verdict
 from domain.applications.inspection.result import InspectionResult
 from domain.images import ImageLimits
 from domain.vision import Capability, Detection, Picture, Quality, Vision
+from tests.workers.shipped import shipped
 from workers.imaging.decode import decode
 from workers.imaging.quality import quality
-from workers.models import family
 from workers.models.family import Ask, Model, Pixels
-from workers.registry import load_profile
 from workers.training.worlds.inspection_samples import Truth, of_surface
 from workers.training.worlds.surfaces import HELD_OUT_TEXTURES, draw
 
@@ -53,11 +52,8 @@ class DetectorVision:
 @pytest.fixture(scope="module")
 def detector() -> Iterator[Model]:
     """The detector that ships."""
-    spec = load_profile("embedded").find(Capability.DETECT)
-    assert spec is not None
-    model = family.load(spec)
-    yield model
-    model.close()
+    with shipped(Capability.DETECT) as model:
+        yield model
 
 
 def inspected(vision: object, pictures: dict[str, Pixels], parameters: dict[str, object]) -> InspectionResult:
