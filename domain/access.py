@@ -18,8 +18,10 @@ class Scope(StrEnum):
     """decide what waits for a person"""
     SIGN = "sign"
     """sign a medical draft, as the person whom the key belongs to"""
+    RESTRICTED = "restricted"
+    """see what matched a restricted hash bank, and decide it together with `review`"""
     ADMIN = "admin"
-    """everything but `sign`: nobody signs by being an administrator"""
+    """everything but `sign` and `restricted`: nobody signs, or sees that, by being an administrator"""
 
 
 ADMIN_GRANTS = frozenset({Scope.SUBMIT, Scope.READ, Scope.REVIEW, Scope.ADMIN})

@@ -175,6 +175,28 @@ class Registration(Value):
     scale: float = Field(gt=0)
 
 
+class Hashes(Value):
+    """What a picture is found again by, each as hexadecimal digits.
+
+    `pdq` (256 bits) and `phash` (64 bits) change little where the picture does; `pdq_quality` is 0 to 100, and below 50
+    too little is to be seen for `pdq` to tell pictures apart. `sha256` is that of the file as it was sent; None for a
+    picture that was cut out of another.
+    """
+
+    pdq: str = Field(pattern="^[0-9a-f]{64}$")
+    pdq_quality: int = Field(ge=0, le=100)
+    phash: str = Field(pattern="^[0-9a-f]{16}$")
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+
+class Code(Value):
+    """A bar code of any kind: its format (`QRCode`, `EAN13`, …), what it says, and where it stands, clockwise."""
+
+    format: str
+    text: str
+    quad: Polygon
+
+
 class Vision(Protocol):
     """All that an application may ask. Calls block; the batching across jobs happens beneath."""
 
@@ -262,3 +284,9 @@ class Vision(Protocol):
 
     def quality(self, picture: Picture) -> Quality:
         """Measure sharpness, brightness and contrast."""
+
+    def hashes(self, picture: Picture) -> Hashes:
+        """Return what the picture is found again by."""
+
+    def codes(self, picture: Picture) -> tuple[Code, ...]:
+        """Read the bar codes and QR codes of the picture, from the top left."""

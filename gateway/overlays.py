@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from domain.access import Principal, Scope
 from domain.applications import application
 from domain.errors import Conflict, ImageDamaged, ImageMissing, NotFound
 from gateway.api.resources import Resources
@@ -19,21 +20,24 @@ from storage.session import Engine, read
 MEDIA_TYPE = "image/png"
 
 
-async def overlay(served: Resources, tenant: str, job_id: UUID, index: int) -> bytes:
+async def overlay(served: Resources, who: Principal, job_id: UUID, index: int) -> bytes:
     """Return a PNG of one of the job's images with its result drawn over it.
 
-    Raises NotFound, and TransitionRefused where the job has no result.
+    Raises NotFound, Forbidden for a result that is for few eyes, and TransitionRefused where the job has no result.
     """
-    return await served.call(partial(_overlay, served.engine, served.store, tenant, job_id, index))
+    return await served.call(partial(_overlay, served.engine, served.store, who, job_id, index))
 
 
-def _overlay(engine: Engine, store: ImageStore, tenant: str, job_id: UUID, index: int) -> bytes:
-    name = f"overlay-{index}.png"
+def _overlay(engine: Engine, store: ImageStore, who: Principal, job_id: UUID, index: int) -> bytes:
+    name, tenant, restricted = f"overlay-{index}.png", who.tenant, who.allows(Scope.RESTRICTED)
+    job = read(engine, jobs.get, tenant, job_id)
+    if job.restricted:
+        who.require(Scope.RESTRICTED)
     kept = read(engine, artifacts.find, tenant, job_id, name)
     if kept is not None:
         with suppress(ImageMissing, ImageDamaged):  # it is drawn anew then
             return store.get(kept)
-    job, result = read(engine, jobs.get, tenant, job_id), read(engine, jobs.result, tenant, job_id)
+    result = read(engine, jobs.result, tenant, job_id, restricted=restricted)
     png = _drawn(store, job, result, index)
     keep_file(
         engine, store, png, lambda connection, sha256: artifacts.add(connection, job_id, name, sha256, MEDIA_TYPE)

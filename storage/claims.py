@@ -29,11 +29,13 @@ from sqlalchemy import (
 from domain.applications import Finding
 from domain.events import EventType
 from domain.jobs import JobState
+from domain.reviews import ReviewNeed
 from storage.bell import notify
 from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
 from storage.heads import superseded
+from storage.reviews import Asked, ask
 from storage.tables import findings, in_state, job_images, jobs, model_calls, results, workers
 
 
@@ -89,6 +91,8 @@ class Outcome:
     """width, height and EXIF orientation of each image, as it was seen"""
     findings: tuple[Finding, ...] = ()
     calls: tuple[ModelCall, ...] = ()
+    review: ReviewNeed | None = None
+    """what is asked of people about the result"""
     error_code: str | None = None
     error_message: str | None = None
     delay_s: float = 0.0
@@ -190,6 +194,8 @@ def commit(connection: Connection, worker: UUID, outcomes: Sequence[Outcome]) ->
         if outcome.state is not JobState.SUCCEEDED:
             changes += _end_one(connection, worker, outcome)
     changed(connection, changes)
+    doubtful = [(outcome.job, outcome.review) for outcome in kept.values() if outcome.review is not None]
+    ask(connection, [Asked(job.id, job.tenant, job.application, need) for job, need in doubtful])
     if changes:
         notify(connection)
     return {change.job_id for change in changes}

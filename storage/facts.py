@@ -6,11 +6,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
 
+from domain.applications import applications
 from domain.events import EventType, ending
 from domain.jobs import JobState
+from domain.reviews import ReviewNeed
 from storage.clock import moment
 from storage.counters import Slot, moved
+from storage.reviews import Asked, ask
 from storage.tables import events, in_state, jobs
+from storage.telling import event_row
+
+UNANSWERED = frozenset({JobState.FAILED, JobState.DEAD, JobState.EXPIRED})
+"""Ends without an answer that nobody asked for."""
 
 
 class Change(NamedTuple):
@@ -34,14 +41,22 @@ def changed(connection: Connection, changes: Sequence[Change]) -> None:
         event = change.event or (ending(state) if state.ended else None)
         if event is not None:
             body = {"application": change.slot.application, "lane": change.slot.lane, "state": state.value}
-            rows.append(_row(change.slot.tenant, event, change.job_id, {**body, **(change.body or {})}))
+            rows.append(event_row(change.slot.tenant, event, change.job_id, {**body, **(change.body or {})}))
     if rows:
         connection.execute(insert(events).values(created_at=moment()), rows)
+    ask(connection, [failed for change in changes if (failed := _left_to_people(change)) is not None])
 
 
-def told(connection: Connection, tenant: str, event: EventType, body: dict[str, Any]) -> None:
-    """Write an event that belongs to no job."""
-    connection.execute(insert(events).values(**_row(tenant, event, None, body), created_at=moment()))
+def _left_to_people(change: Change) -> Asked | None:
+    """Return what is asked of people about a job that ended without an answer, where its application has them asked."""
+    slot = change.slot
+    wanted = applications().get(slot.application)
+    if wanted is None or wanted.failures is None or JobState(slot.state) not in UNANSWERED:
+        return None
+    code = ((change.body or {}).get("error") or {}).get("code")
+    reason = str(code or slot.state).replace("_", "-")
+    need = ReviewNeed(queue=wanted.failures, reasons=(reason,), summary=f"the job ended {slot.state}, without a result")
+    return Asked(change.job_id, slot.tenant, slot.application, need)
 
 
 def progressed(connection: Connection, job_id: UUID, token: int, body: dict[str, Any]) -> bool:
@@ -52,10 +67,6 @@ def progressed(connection: Connection, job_id: UUID, token: int, body: dict[str,
         return False
     facts = {"application": row.application, "lane": row.lane, "state": JobState.RUNNING.value, **body}
     connection.execute(
-        insert(events).values(**_row(row.tenant, EventType.PROGRESS, job_id, facts), created_at=moment())
+        insert(events).values(**event_row(row.tenant, EventType.PROGRESS, job_id, facts), created_at=moment())
     )
     return True
-
-
-def _row(tenant: str, event: EventType, job_id: UUID | None, body: dict[str, Any]) -> dict[str, Any]:
-    return {"tenant": tenant, "type": event.value, "job_id": job_id, "body": body}

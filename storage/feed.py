@@ -49,14 +49,17 @@ def number(connection: Connection) -> int:
     return len(ids)
 
 
-def after(connection: Connection, tenant: str, feed_id: int, limit: int = AT_ONCE) -> list[FeedEvent]:
-    """Return a tenant's events behind a place in the feed, in order."""
-    rows = connection.execute(
+def after(
+    connection: Connection, tenant: str, feed_id: int, limit: int = AT_ONCE, *, restricted: bool = False
+) -> list[FeedEvent]:
+    """Return a tenant's events behind a place in the feed, in order, with those for few eyes where they may be seen."""
+    wanted = (
         select(events.c.feed_id, events.c.type, events.c.job_id, events.c.body, events.c.created_at)
         .where(events.c.tenant == tenant, events.c.feed_id > feed_id)
         .order_by(events.c.feed_id)
         .limit(limit)
     )
+    rows = connection.execute(wanted if restricted else wanted.where(~events.c.restricted))
     return [FeedEvent.model_validate(row._mapping) for row in rows]
 
 

@@ -81,6 +81,17 @@ def owned(connection: Connection, tenant: str, sha256: str) -> ImageRef:
     return _ref(row)
 
 
+def restricted(connection: Connection, tenant: str, sha256: str) -> bool:
+    """Say whether a job of the tenant whose pictures are for few eyes has this image."""
+    closed = select(jobs.c.id).join(job_images, job_images.c.job_id == jobs.c.id)
+    return (
+        connection.execute(
+            closed.where(job_images.c.sha256 == sha256, jobs.c.tenant == tenant, jobs.c.restricted).limit(1)
+        ).first()
+        is not None
+    )
+
+
 def sweep(engine: Engine, store: ImageStore, older_than_s: float, folders: Iterable[str] | None = None) -> Swept:
     """Remove images that no job of their owner names after that age: rows, and files that no row names any more.
 

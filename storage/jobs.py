@@ -8,14 +8,18 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, null, select, update
 
-from domain.errors import NotFound, TransitionRefused
+from domain.errors import Forbidden, NotFound, TransitionRefused
 from domain.events import EventType
 from domain.jobs import REPLAYABLE, JobState
+from domain.reviews import ReviewState
 from storage.bell import notify
 from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
 from storage.heads import superseded
+from storage.results import Version, versions_of
+from storage.review_tables import result_versions, reviews
+from storage.reviews import withdraw
 from storage.tables import heads, in_state, job_images, jobs, model_calls, results
 
 MAX_PAGE = 500
@@ -54,6 +58,11 @@ class JobView(BaseModel):
     metadata: dict[str, Any]
     images: list[str]
     headline: str | None
+    """of the newest version of its result; None of one that is for few eyes"""
+    review: ReviewState | None
+    """of its newest review item, where people were asked; None of one that is for few eyes"""
+    restricted: bool
+    """whether its result and pictures are for keys with the scope `restricted` alone"""
     error: JobError | None
 
 
@@ -88,6 +97,8 @@ class ResultView(BaseModel):
     pictures: list[dict[str, int]]
     """width, height and undone EXIF orientation of each image, as the models saw it"""
     model_calls: list[ModelCallView]
+    corrections: int
+    """how many versions of it people have made since; see /v1/jobs/{id}/versions"""
 
 
 def get(connection: Connection, tenant: str, job_id: UUID) -> JobView:
@@ -124,12 +135,12 @@ def latest(
     return _views(connection, connection.execute(wanted).all())
 
 
-def result(connection: Connection, tenant: str, job_id: UUID) -> ResultView:
-    """Return what a job answered.
+def result(connection: Connection, tenant: str, job_id: UUID, *, restricted: bool = False) -> ResultView:
+    """Return what a job answered; `restricted` says whether the caller may see what is for few eyes.
 
-    Raises NotFound, and TransitionRefused where the job did not succeed (or not yet).
+    Raises NotFound, Forbidden, and TransitionRefused where the job did not succeed (or not yet).
     """
-    job = _row(connection, tenant, job_id)
+    job = _seen(connection, tenant, job_id, restricted)
     found = connection.execute(select(results).where(results.c.job_id == job_id)).first()
     if found is None:
         raise TransitionRefused(f"job {job_id} is {job.state} and has no result", state=job.state)
@@ -143,7 +154,17 @@ def result(connection: Connection, tenant: str, job_id: UUID) -> ResultView:
         body=found.body,
         pictures=found.pictures,
         model_calls=[ModelCallView.model_validate(call._mapping) for call in connection.execute(calls)],
+        corrections=len(versions_of(connection, job_id)) - 1,
     )
+
+
+def versions(connection: Connection, tenant: str, job_id: UUID, *, restricted: bool = False) -> list[Version]:
+    """Return all versions of a job's result, the machine's first. Raises as `result` does."""
+    job = _seen(connection, tenant, job_id, restricted)
+    found = versions_of(connection, job_id)
+    if not found:
+        raise TransitionRefused(f"job {job_id} is {job.state} and has no result", state=job.state)
+    return found
 
 
 def cancel(connection: Connection, tenant: str, job_id: UUID) -> JobView:
@@ -199,6 +220,7 @@ def replay(connection: Connection, tenant: str, job_id: UUID) -> JobView:
             error_message=null(),
         )
     )
+    withdraw(connection, job_id)
     slot = Slot(tenant, job.application, job.lane, JobState.QUEUED.value)
     changed(connection, [Change(job_id, slot, state, EventType.REPLAYED)])
     notify(connection)
@@ -229,6 +251,14 @@ def _row(connection: Connection, tenant: str, job_id: UUID, *, lock: bool = Fals
     return row
 
 
+def _seen(connection: Connection, tenant: str, job_id: UUID, restricted: bool) -> Row[Any]:
+    """Return a job whose result may be seen."""
+    job = _row(connection, tenant, job_id)
+    if job.restricted and not restricted:
+        raise Forbidden(f"the result of job {job_id} is for keys with the scope 'restricted'", scope="restricted")
+    return job
+
+
 def _head(connection: Connection, job: Row[Any]) -> UUID | None:
     same = (heads.c.tenant == job.tenant, heads.c.application == job.application, heads.c.key == job.supersede_key)
     # Locked, so that a newer submission takes the head before this look or finds the job queued afterwards.
@@ -236,7 +266,7 @@ def _head(connection: Connection, job: Row[Any]) -> UUID | None:
 
 
 def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:
-    """Turn rows into views with two more queries, however many there are."""
+    """Turn rows into views with four more queries, however many there are."""
     ids = [row.id for row in rows]
     named: dict[UUID, list[str]] = {job_id: [] for job_id in ids}
     order = (job_images.c.job_id, job_images.c.position)
@@ -244,10 +274,15 @@ def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:
         named[image.job_id].append(image.sha256)
     told = connection.execute(select(results.c.job_id, results.c.headline).where(results.c.job_id.in_(ids)))
     headlines = {row.job_id: row.headline for row in told}
-    return [_view(row, named[row.id], headlines.get(row.id)) for row in rows]
+    later = select(result_versions.c.job_id, result_versions.c.headline).where(result_versions.c.job_id.in_(ids))
+    headlines |= {row.job_id: row.headline for row in connection.execute(later.order_by(result_versions.c.version))}
+    items = select(reviews.c.job_id, reviews.c.state).where(reviews.c.job_id.in_(ids)).order_by(reviews.c.id)
+    states = {row.job_id: ReviewState(row.state) for row in connection.execute(items)}
+    return [_view(row, named[row.id], headlines.get(row.id), states.get(row.id)) for row in rows]
 
 
-def _view(row: Row[Any], named: list[str], headline: str | None) -> JobView:
+def _view(row: Row[Any], named: list[str], headline: str | None, review: ReviewState | None) -> JobView:
     told = dict(row._mapping)
     error = JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None
-    return JobView(**told, metadata=told["meta"], images=named, headline=headline, error=error)
+    shown = {"headline": headline, "review": review} if not row.restricted else {"headline": None, "review": None}
+    return JobView(**told, **shown, metadata=told["meta"], images=named, error=error)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from domain.jobs import JobState
-from storage import revision_tables  # noqa: F401  (whoever takes `metadata` from here takes it whole)
+from storage import bank_tables, review_tables, revision_tables  # noqa: F401  (`metadata` is to be taken whole)
 from storage.clock import Moment
 from storage.schema import Json, Serial
 from storage.schema import metadata as metadata
@@ -61,6 +61,7 @@ class jobs_columns(TypedColumns):  # noqa: N801  (SQLAlchemy's way of naming the
     suspect: Named[bool] = Column(server_default=false())
     cancel_requested: Named[bool] = Column(server_default=false())
     late: Named[bool] = Column(server_default=false())
+    restricted: Named[bool] = Column(server_default=false())
     error_code: Named[str | None] = Column(String(64))
     error_message: Named[str | None] = Column(String(2000))
 
@@ -272,6 +273,7 @@ class events_columns(TypedColumns):  # noqa: N801
     type: Named[str] = Column(String(32))
     job_id: Named[UUID | None] = Column(Uuid)
     body: Named[dict[str, Any]] = Column(Json)
+    restricted: Named[bool] = Column(server_default=false())
     created_at: Named[datetime] = Column(Moment)
 
 

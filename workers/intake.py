@@ -22,7 +22,7 @@ from domain.errors import InvalidRequest, SightlineError, Unavailable
 from domain.events import EventType
 from domain.requests import parse_key, parse_request
 from domain.texts import printable
-from storage.facts import told
+from storage.telling import told
 from storage.processes import log_as_json, process
 from storage.session import Connection, Engine, connect, read, write
 from storage.settings import Settings

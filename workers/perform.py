@@ -1,6 +1,5 @@
 """One job, from its claim to its outcome: decode, run the application, say what became of it. Never raises."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +10,8 @@ from uuid import UUID
 
 from domain.applications import Application, Case, application
 from domain.applications.application import Memory, Trainer
-from domain.errors import ResultRefused, RunCrashed, RunStopped, SightlineError
+from domain.applications.revising import storable
+from domain.errors import RunCrashed, RunStopped, SightlineError
 from domain.images import ImageLimits
 from domain.jobs import JobState, Lane
 from domain.retries import RetryPolicy, decide
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE = 2_000
 MUCH_BYTES = 64 * MEGABYTE
 """When so much more is held after a job than before it, what was freed is given back to the system."""
-MAX_BODY_BYTES = 16 * 1024 * 1024
-"""The largest result, as JSON. PostgreSQL refuses one of 256 MB in the words of a server that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,7 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
         pictures=tuple(_told(picture) for picture in pictures),
         findings=tuple(wanted.findings(result)),
         calls=tuple(vision.calls),
+        review=wanted.review(result),
     )
 
 
@@ -122,22 +121,6 @@ def _picture(job: ClaimedJob, at: int, sha256: str, workshop: Workshop, vision: 
 
 def _told(picture: Picture) -> dict[str, int]:
     return {"width": picture.width, "height": picture.height, "orientation": picture.orientation}
-
-
-def storable(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a result's body if every database can store it.
-
-    Raises ResultRefused for NaN, infinities, NUL characters, what is not JSON, and what is too large.
-    """
-    try:
-        told = json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ResultRefused(f"the result cannot be stored: {error}") from error
-    if len(told) > MAX_BODY_BYTES:
-        raise ResultRefused(f"the result has {len(told)} bytes as JSON; at most {MAX_BODY_BYTES} can be stored")
-    if "\\u0000" in told.replace("\\\\", ""):  # an escape of its own, not behind an escaped backslash
-        raise ResultRefused("the result cannot be stored: a text holds a NUL character")
-    return body
 
 
 def _failed(job: ClaimedJob, error: SightlineError, workshop: Workshop) -> Outcome:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,8 @@ from domain.errors import InvalidParameters
 from domain.geometry import Box, Value
 from domain.marks import Mark
 from domain.problems import field_problems
-from domain.vision import Picture, Vision
+from domain.reviews import ReviewNeed
+from domain.vision import Hashes, Picture, Vision
 
 
 class Parameters(BaseModel):
@@ -49,6 +50,48 @@ class Trainer(Protocol):
         """Train what the application's parameters ask for, and return the fields of its result."""
 
 
+class BankMatch(Value):
+    """An entry of a hash bank that a picture comes near."""
+
+    bank: str
+    kind: Literal["pdq", "phash", "sha256"]
+    value: str
+    """the entry's hash, in hexadecimal"""
+    distance: int = Field(ge=0)
+    """Hamming's, in bits; 0 of a SHA-256"""
+    restricted: bool
+    """whether the bank is; what it matches is for few eyes"""
+
+
+class Banks(Protocol):
+    """The tenant's hash banks."""
+
+    def matches(self, hashes: Hashes) -> tuple[BankMatch, ...]:
+        """Return the entries of enabled banks that a picture comes near, by bank, the nearest first."""
+
+
+class Configured(Value):
+    """A version of a configuration: a policy, a recipe, an intended use."""
+
+    kind: str
+    name: str
+    version: int = Field(ge=0)
+    """counted from 1; 0 is the one that ships with the application"""
+    digest: str
+    """the SHA-256 of its content"""
+    body: dict[str, Any]
+
+
+class Configurations(Protocol):
+    """The tenant's configurations of the application."""
+
+    def find(self, kind: str, name: str, version: int | None = None) -> Configured:
+        """Return a version, or the active one where none is named.
+
+        Raises InvalidParameters that lists what there is.
+        """
+
+
 @dataclass(frozen=True)
 class Case(Generic[P]):
     """All that an application is given for one job."""
@@ -58,6 +101,8 @@ class Case(Generic[P]):
     vision: Vision
     memory: Memory
     trainer: Trainer | None = None
+    banks: Banks | None = None
+    configurations: Configurations | None = None
 
 
 class Finding(Value):
@@ -93,6 +138,16 @@ class Application(Generic[P, R]):
     mismatches: Callable[[R, dict[str, Any]], Sequence[str]]
     """where a result differs from a sample's expectation, one sentence each"""
     samples: Path
+    review: Callable[[R], ReviewNeed | None] = lambda result: None
+    """what is asked of people about a result; None where nobody need look"""
+    failures: str | None = None
+    """the queue in which people are asked about a job that ended without an answer; None where nobody is"""
+    kinds: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """the configurations that it runs under, by kind, as `policy`, and what each must be"""
+    shipped: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """those that ship with it, by kind and name"""
+    succeeds: Mapping[str, Callable[[Any, Any], None]] = field(default_factory=dict)
+    """by kind, what raises ValueError where a version cannot follow the one before it"""
     min_images: int = 1
     max_images: int = 16
     patient_data: bool = False

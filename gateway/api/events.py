@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from domain.access import Principal, Scope
 from domain.errors import Unavailable
 from gateway.api.access import Reader
 from gateway.api.examples import EVENT_STREAM
@@ -51,18 +52,16 @@ async def follow(
     start = last_event_id if last_event_id is not None else after
     if start is None:
         start = await served.read(feed.last, who.tenant)
-    return EventSourceResponse(
-        _stream(served, who.tenant, start), ping=HEARTBEAT_S, headers={"Cache-Control": "no-store"}
-    )
+    return EventSourceResponse(_stream(served, who, start), ping=HEARTBEAT_S, headers={"Cache-Control": "no-store"})
 
 
-async def _stream(served: Resources, tenant: str, start: int) -> AsyncIterator[ServerSentEvent]:
-    place = start
+async def _stream(served: Resources, who: Principal, start: int) -> AsyncIterator[ServerSentEvent]:
+    place, restricted = start, who.allows(Scope.RESTRICTED)
     # An id without data is no event, but what a reader reconnects with: so it misses none even before its first.
     yield ServerSentEvent(id=str(place), comment="following")
     while True:
         try:
-            page = await served.read(feed.after, tenant, place, PAGE)
+            page = await served.read(feed.after, who.tenant, place, PAGE, restricted=restricted)
         except Unavailable as error:
             # The line stays open and the place is kept: a browser's reader that has to connect anew while the answer is
             # 503 gives up for good.

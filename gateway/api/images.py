@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from starlette.datastructures import UploadFile
 
+from domain.access import Scope
 from domain.errors import ImageTooLarge, InvalidRequest
 from domain.images import ImageLimits, ImageRef
 from gateway.api.access import Reader, Submitter
@@ -13,7 +14,7 @@ from gateway.api.examples import image_body
 from gateway.api.problems import responses
 from gateway.api.resources import Served
 from gateway.api.submissions import is_multipart, read_upload
-from storage.images import examine, keep, owned
+from storage.images import examine, keep, owned, restricted
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 
@@ -58,8 +59,10 @@ async def upload(http: Request, response: Response, served: Served, who: Submitt
     responses={200: {"content": {"image/*": {}}}, **responses(401, 403, 404, 422, 503)},
 )
 async def show(served: Served, who: Reader, sha256: Sha256) -> Response:
-    """Return an image of the tenant; another tenant's is not found."""
+    """Return an image of the tenant; another tenant's is not found, one for few eyes needs the scope `restricted`."""
     ref = await served.read(owned, who.tenant, sha256)
+    if await served.read(restricted, who.tenant, sha256):
+        who.require(Scope.RESTRICTED)
     data = await served.call(partial(served.store.get, sha256))
     return Response(data, media_type=ref.media_type, headers={**SAFE, "ETag": f'"{sha256}"'})
 

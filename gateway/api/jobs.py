@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from domain.access import Principal
+from domain.access import Principal, Scope
 from domain.applications import application
 from domain.jobs import JobState, Lane
 from domain.requests import Key
@@ -18,6 +18,7 @@ from gateway.api.submissions import accept, parse_key, parse_submission
 from gateway.overlays import overlay
 from storage import jobs
 from storage.jobs import JobView, ResultView
+from storage.results import Version
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -125,7 +126,15 @@ async def replay(served: Served, who: Submitter, job_id: UUID) -> JobView:
 @router.get("/{job_id}/result", summary="Read a result", responses=responses(401, 403, 404, 409, 422, 503))
 async def result(served: Served, who: Reader, job_id: UUID) -> ResultView:
     """Return what a job answered, and which models answered it."""
-    return await served.read(jobs.result, who.tenant, job_id)
+    return await served.read(jobs.result, who.tenant, job_id, restricted=who.allows(Scope.RESTRICTED))
+
+
+@router.get(
+    "/{job_id}/versions", summary="Read a result and its corrections", responses=responses(401, 403, 404, 409, 422, 503)
+)
+async def versions(served: Served, who: Reader, job_id: UUID) -> list[Version]:
+    """Return what the machine answered, version 0, and what people made of it; none is ever changed."""
+    return await served.read(jobs.versions, who.tenant, job_id, restricted=who.allows(Scope.RESTRICTED))
 
 
 @router.get(
@@ -138,7 +147,7 @@ async def overlay_png(
     served: Served, who: Reader, job_id: UUID, image: Annotated[int, Query(ge=0, description="which of the images")] = 0
 ) -> Response:
     """Return one of the job's images with the result drawn over it. It is drawn once and kept."""
-    png = await overlay(served, who.tenant, job_id, image)
+    png = await overlay(served, who, job_id, image)
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
 
 

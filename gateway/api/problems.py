@@ -37,6 +37,8 @@ STATUSES: Mapping[str, int] = {
     "image_unreadable": 422,
     "image_format_refused": 415,
     "image_too_large": 413,
+    "dicom_unreadable": 422,
+    "transfer_syntax_refused": 415,
     "not_found": 404,
     "conflict": 409,
     "idempotency_conflict": 409,

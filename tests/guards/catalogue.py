@@ -192,7 +192,7 @@ GUARDS = (
     Guard(
         "poison: results are bounded",
         "a result that PostgreSQL refuses in an outage's words holds up every commit behind it",
-        "workers/perform.py",
+        "domain/applications/revising.py",
         "    if len(told) > MAX_BODY_BYTES:\n",
         "    if False:\n",
     ),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from domain.events import EventType
-from storage.facts import told
+from storage.telling import told
 from storage.feed import after, hold_housekeeping, last, number
 from storage.session import read, write
 from tests.support.life import TENANT, Life

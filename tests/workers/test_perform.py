@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from domain.applications import application
+from domain.applications.revising import MAX_BODY_BYTES, storable
 from domain.errors import ImageMissing, NotFound, ResultRefused, StorageUnavailable
 from domain.images import ImageLimits
 from domain.jobs import JobState
@@ -24,7 +25,7 @@ from tests.support.drill import QUICK, RAISE, SLOW
 from tests.support.poison import Poison
 from tests.support.system import picture
 from workers.device import Device
-from workers.perform import MAX_BODY_BYTES, Workshop, perform, storable
+from workers.perform import Workshop, perform
 from workers.registry import load_profile
 from workers.residency import Residency
 

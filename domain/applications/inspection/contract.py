@@ -7,6 +7,7 @@ from domain.applications.inspection.expectations import mismatches
 from domain.applications.inspection.marks import marks
 from domain.applications.inspection.parameters import InspectionParameters
 from domain.applications.inspection.result import InspectionResult, findings, headline
+from domain.applications.inspection.review import review
 from domain.applications.inspection.run import run
 
 APPLICATION = Application(
@@ -20,5 +21,6 @@ APPLICATION = Application(
     marks=marks,
     headline=headline,
     mismatches=mismatches,
+    review=review,
     samples=Path(__file__).parent / "samples",
 )
