@@ -96,7 +96,7 @@ class Decision(Value):
     verb: Verb
     reason: Name
     """a code, for statistics: `false-positive`, `wrong-label`, …"""
-    comment: str = Field(default="", max_length=4000)
+    comment: str = Field(default="", max_length=4000, pattern=r"^[^\x00]*$")
     correction: dict[str, Any] | None = None
     """fields of the result that are replaced, each by its whole new value"""
 

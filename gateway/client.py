@@ -14,11 +14,16 @@ from uuid import UUID
 
 import httpx
 
+from domain.applications.application import Configured
 from domain.errors import BacklogFull, InvalidRequest, SightlineError, Unavailable
 from domain.jobs import JobState
+from domain.reviews import Decision
 from domain.texts import printable
+from storage.configurations import Activation, ConfigurationView
 from storage.feed import FeedEvent
 from storage.jobs import JobView, ResultView
+from storage.results import Version
+from storage.reviews import ReviewView
 
 SERVER_WAIT_S = 30.0
 FIRST_LOOK_S = 0.05
@@ -113,6 +118,67 @@ class Client:
         """Start an ended job anew."""
         return JobView.model_validate_json(self._call("POST", f"/v1/jobs/{job_id}/replay").content)
 
+    def reviews(self, **filters: Any) -> list[ReviewView]:  # noqa: ANN401  (application, queue, reason, state, ...)
+        """Return review items, newest first, that fit the filters; those that wait where no state is named."""
+        told = {name: str(value) for name, value in filters.items() if value is not None}
+        found = self._call("GET", "/v1/reviews", params=told).json()["reviews"]
+        return [ReviewView.model_validate(item) for item in found]
+
+    def review(self, review_id: UUID) -> ReviewView:
+        """Return a review item."""
+        return ReviewView.model_validate_json(self._call("GET", f"/v1/reviews/{review_id}").content)
+
+    def claim_review(self, review_id: UUID, seconds: float) -> ReviewView:
+        """Hold a review item for a time."""
+        return self._reviewed(f"/v1/reviews/{review_id}/claim", {"seconds": seconds})
+
+    def claim_next_review(self, **wanted: Any) -> ReviewView | None:  # noqa: ANN401  (application, queue, reason, seconds)
+        """Hold the next review item that fits; None where there is none."""
+        answer = self._call(
+            "POST", "/v1/reviews/next", json={name: it for name, it in wanted.items() if it is not None}
+        )
+        return ReviewView.model_validate_json(answer.content) if answer.content else None
+
+    def release_review(self, review_id: UUID) -> ReviewView:
+        """Give a review item back undecided."""
+        return self._reviewed(f"/v1/reviews/{review_id}/release", None)
+
+    def decide_review(self, review_id: UUID, claim: int, decision: Decision) -> ReviewView:
+        """Decide a review item that is held under that claim."""
+        told = {**decision.model_dump(mode="json"), "claim": claim}
+        return self._reviewed(f"/v1/reviews/{review_id}/decide", told)
+
+    def appeal(self, job_id: UUID, note: str) -> ReviewView:
+        """Object to what was decided of a job."""
+        return self._reviewed(f"/v1/jobs/{job_id}/appeal", {"note": note})
+
+    def versions(self, job_id: UUID) -> list[Version]:
+        """Return what the machine answered and what people made of it."""
+        return [Version.model_validate(each) for each in self._call("GET", f"/v1/jobs/{job_id}/versions").json()]
+
+    def configurations(self, application: str) -> list[ConfigurationView]:
+        """Return the versions of an application's configurations."""
+        found = self._call("GET", f"/v1/configurations/{application}").json()
+        return [ConfigurationView.model_validate(each) for each in found]
+
+    def configuration(self, application: str, kind: str, name: str, version: int) -> Configured:
+        """Return a version of a configuration with its content."""
+        path = f"/v1/configurations/{application}/{kind}/{name}/{version}"
+        return Configured.model_validate_json(self._call("GET", path).content)
+
+    def add_configuration(
+        self, application: str, kind: str, name: str, body: Mapping[str, Any], because: str
+    ) -> Configured:
+        """Keep a version of a configuration."""
+        told = {"body": dict(body), "because": because}
+        answer = self._call("POST", f"/v1/configurations/{application}/{kind}/{name}", json=told)
+        return Configured.model_validate_json(answer.content)
+
+    def activate_configuration(self, application: str, kind: str, name: str, version: int, because: str) -> Activation:
+        """Have a version of a configuration hold."""
+        path = f"/v1/configurations/{application}/{kind}/{name}/{version}/activate"
+        return Activation.model_validate_json(self._call("POST", path, json={"because": because}).content)
+
     def events(self, after: int | None = None) -> Iterator[FeedEvent]:
         """Yield events as they come, from now or from behind a place in the feed; reconnects and misses none.
 
@@ -146,6 +212,9 @@ class Client:
                     if "id" in fields:
                         yield int(fields["id"]), _event(fields) if "data" in fields else None
                     fields = {}
+
+    def _reviewed(self, path: str, told: Mapping[str, Any] | None) -> ReviewView:
+        return ReviewView.model_validate_json(self._call("POST", path, json=told).content)
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  (httpx's own options)
         try:

@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from domain.applications import Application, application
 from domain.applications.application import Configured
+from domain.applications.revising import storable
 from domain.audit import Action, Actor
-from domain.errors import Conflict, InvalidParameters, InvalidRequest, NotFound
+from domain.errors import Conflict, InvalidParameters, InvalidRequest, NotFound, ResultRefused
 from domain.events import EventType
 from domain.problems import field_problems
 from storage import audit
@@ -70,7 +71,7 @@ def add(connection: Connection, of: Name, body: Mapping[str, Any], who: Actor, b
     checked = _validated(wanted, of, body)
     audit.hold(connection)  # two at once would both make the same version
     before = _newest(connection, of)
-    content = checked.model_dump(mode="json")
+    content = _storable(checked)
     if before is not None and before.digest == digest(content):
         return before
     _check_follows(wanted, of, before, checked)
@@ -187,6 +188,13 @@ def _validated(wanted: Application[Any, Any], of: Name, body: Mapping[str, Any])
         problems = field_problems(error, model)
         said = "; ".join(f"{problem['field'] or of.kind}: {problem['problem']}" for problem in problems)
         raise InvalidRequest(f"this is no {of.kind} of {of.application}: {said}", problems=problems) from error
+
+
+def _storable(checked: BaseModel) -> dict[str, Any]:
+    try:
+        return storable(checked.model_dump(mode="json"))
+    except ResultRefused as error:
+        raise InvalidRequest(error.message) from error
 
 
 def _check_follows(wanted: Application[Any, Any], of: Name, before: Configured | None, checked: BaseModel) -> None:

@@ -18,6 +18,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import NamedTuple
 
 from domain.errors import InvalidRequest
@@ -28,6 +29,7 @@ LEAST_QUALITY = 50
 """Below it a PDQ hash says too little to be matched; PDQ's authors discard it."""
 MOST_LABELS = 20
 MOST_LABEL = 64
+POSITIVE = "POSITIVE_CLASS"
 SHOWN = 80
 """So many characters of a line are told in an error."""
 
@@ -47,7 +49,7 @@ class Kind(StrEnum):
 
 NAMES = {**{kind.value: kind for kind in Kind}, "HASH_PDQ": Kind.PDQ, "HASH_SHA256": Kind.SHA256}
 _HASH = re.compile("[0-9a-f]+")
-_QUALITY = re.compile(r"(?:quality=)?(\d{1,3})")
+_QUALITY = re.compile(r"(?:^|,)quality=(\d{1,3})(?:,|$)|^(\d{1,3})(?:,|$)")
 
 
 class Signal(NamedTuple):
@@ -88,26 +90,76 @@ def parse(lines: Iterable[str], kind: Kind = Kind.PDQ) -> Signals:
     Raises InvalidRequest that names the first bad line and its value (`details`: `line`, `value`), and on more than
     `MOST_SIGNALS`.
     """
-    numbered = ((at, line) for at, line in enumerate(lines, 1) if line.strip())
-    first = next(numbered, None)
-    if first is None:
-        return Signals([], 0)
-    header = next(csv.reader([first[1].lstrip("\ufeff")]))
-    if {"signal_type", "signal_str"} <= set(header):
-        return _gathered((at, line, _from_row(header, line)) for at, line in _guarded(numbered))
-    return _gathered((at, line, None) for at, line in ())
+    rest = iter(lines)
+    first = next(rest, "").removeprefix("\ufeff")
+    whole = chain([first], rest)
+    signals, left_out = [], 0
+    for row in _csv_rows(whole) if {"signal_type", "signal_str"} <= {*first.strip().split(",")} else _plain_rows(whole):
+        signal = _signal(row, kind)
+        if row.wanted:
+            signals.append(signal)
+        else:
+            left_out += 1
+        if len(signals) > MOST_SIGNALS:
+            raise InvalidRequest(f"more than {MOST_SIGNALS} hashes; import them in parts")
+    return Signals(signals, left_out)
 
 
 def as_csv(bank: str, signals: Iterable[Signal]) -> Iterator[str]:
-    """Write hashes line by line as `threatexchange dataset -P --csv` does, the bank in the place of its collaboration."""
+    """Write hashes line by line as `threatexchange dataset -P --csv` does; the bank stands as the collaboration."""
     yield _row("signal_type", "signal_str", "collab", "category", "tags")
     for signal in signals:
-        yield _row(signal.kind, signal.value, bank, "POSITIVE_CLASS", " ".join(signal.labels))
+        yield _row(signal.kind, signal.value, bank, POSITIVE, " ".join(signal.labels))
 
 
 def as_plain(signals: Iterable[Signal]) -> Iterator[str]:
     """Write hashes line by line as `threatexchange dataset -P -S` does: the type and the hash."""
     return (f"{signal.kind} {signal.value}\n" for signal in signals)
+
+
+class _Row(NamedTuple):
+    """What a line says of a hash; the type is empty where none is named."""
+
+    line: int
+    type: str
+    value: str
+    labels: tuple[str, ...]
+    wanted: bool
+
+
+def _csv_rows(lines: Iterable[str]) -> Iterator[_Row]:
+    reader = csv.DictReader(lines)
+    try:
+        for row in reader:
+            tags, category = (row.get("tags") or "").split(), row.get("category")
+            wanted = not category or category == POSITIVE
+            yield _Row(reader.line_num, row["signal_type"] or "-", row["signal_str"] or "", tuple(tags), wanted)
+    except csv.Error as error:
+        raise InvalidRequest(f"line {reader.line_num}: {error}", line=reader.line_num) from error
+
+
+def _plain_rows(lines: Iterable[str]) -> Iterator[_Row]:
+    for at, line in enumerate(lines, 1):
+        if line.strip():
+            told, _, more = line.strip().partition(",")
+            named, _, value = told.removeprefix("hash=").rpartition(" ")
+            quality = _QUALITY.search(more)
+            wanted = quality is None or int(quality[1] or quality[2]) >= LEAST_QUALITY
+            yield _Row(at, named, value, (), wanted)
+
+
+def _signal(row: _Row, kind: Kind) -> Signal:
+    if row.type and row.type not in NAMES:
+        raise _bad(row.line, f"{row.type[:SHOWN]!r} is no type of hash; there are: {', '.join(NAMES)}", row.type)
+    try:
+        return checked(NAMES.get(row.type, kind), row.value, row.labels)
+    except InvalidRequest as error:
+        raise _bad(row.line, error.message, row.value) from error
+
+
+def _bad(line: int, wrong: str, value: str) -> InvalidRequest:
+    problems = [{"field": f"line {line}", "problem": wrong}]
+    return InvalidRequest(f"line {line}: {wrong}", line=line, value=value[:SHOWN], problems=problems)
 
 
 def _row(*cells: str) -> str:

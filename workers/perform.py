@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.applications import Application, Case, application
-from domain.applications.application import Memory, Trainer
+from domain.applications.application import Configurations, Memory, Trainer
 from domain.applications.revising import storable
 from domain.errors import RunCrashed, RunStopped, SightlineError
 from domain.images import ImageLimits
@@ -44,6 +44,8 @@ class Workshop:
     """an image's bytes by its SHA-256"""
     memory: Callable[[str], Memory]
     """a tenant's translation memory"""
+    configurations: Callable[[str, str], Configurations]
+    """a tenant's configurations of an application"""
     guard: Callable[[Sequence[UUID], float], AbstractContextManager[None]]
     """notes the jobs of a decode or a device call and watches its time"""
     patience: Callable[[UUID], AbstractContextManager[None]]
@@ -97,7 +99,16 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
     vision.checkpoint()
     pictures = tuple(_picture(job, at, sha256, workshop, vision) for at, sha256 in enumerate(job.images))
     trainer = workshop.trainer(job, vision.checkpoint) if workshop.trainer and wanted.apart else None
-    result = wanted.run(Case(parameters, pictures, vision, workshop.memory(job.tenant), trainer))
+    result = wanted.run(
+        Case(
+            parameters,
+            pictures,
+            vision,
+            workshop.memory(job.tenant),
+            trainer,
+            configurations=workshop.configurations(job.tenant, job.application),
+        )
+    )
     vision.checkpoint()
     return Outcome(
         job=job,

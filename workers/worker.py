@@ -14,11 +14,13 @@ from random import Random
 from uuid import UUID
 
 from domain.applications import application
+from domain.applications.application import Configured
 from domain.errors import InvalidRequest, Unavailable
 from domain.jobs import Lane, queue_name
 from domain.retries import RetryPolicy
-from storage import leases, model_loads, shadows
+from storage import configurations, leases, model_loads, shadows
 from storage.claims import ClaimedJob, claim, commit, hearable
+from storage.configurations import Name
 from storage.dispatching import anything_rung, still_heard
 from storage.image_store import ImageStore
 from storage.jobs import superseded_or_cancelled
@@ -70,6 +72,20 @@ class TenantMemory:
     def recall(self, text: str, source: str, target: str) -> str | None:
         """Return the remembered translation of a text, if there is one."""
         return read(self.engine, recall, self.tenant, text, source, target)
+
+
+@dataclass(frozen=True)
+class TenantConfigurations:
+    """One tenant's configurations of one application, as that asks for them."""
+
+    engine: Engine
+    tenant: str
+    application: str
+
+    def find(self, kind: str, name: str, version: int | None = None) -> Configured:
+        """Return a version, or the active one."""
+        of = Name(tenant=self.tenant, application=self.application, kind=kind, name=name)
+        return read(self.engine, configurations.find, of, version)
 
 
 def run_worker(settings: Settings, queues: Sequence[str]) -> None:
@@ -141,6 +157,7 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: in
         census=census,
         fetch=images.get,
         memory=partial(TenantMemory, engine),
+        configurations=partial(TenantConfigurations, engine),
         guard=watchdog.guarding,
         patience=partial(watchdog.timing, limit_s=settings.job_limit_s),
         limits=settings.image_limits,

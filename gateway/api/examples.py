@@ -33,6 +33,8 @@ JOB = {
     "metadata": {},
     "images": [SHA256],
     "headline": "REJECT: 2 defects",
+    "review": None,
+    "restricted": False,
     "error": None,
 }
 

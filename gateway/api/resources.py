@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi import Depends, Request
 
 from domain.errors import StorageUnavailable
-from gateway.api.key_cache import KeyCache
+from gateway.api.key_cache import KeyCache, KeyUse
 from gateway.api.waiting import WaitingRoom
 from storage.image_store import ImageStore
 from storage.session import Engine, read, write
@@ -38,6 +38,7 @@ class Resources:
     engine: Engine
     store: ImageStore
     keys: KeyCache
+    uses: KeyUse = field(default_factory=KeyUse)
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
     waiting: WaitingRoom = field(init=False)
     _uncounted: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(math.inf))

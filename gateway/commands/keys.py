@@ -1,14 +1,18 @@
 """`sightline keys`: API keys, on the installation's database."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from domain.access import Scope
+from domain.audit import Action
 from gateway.commands.options import AsJson, Data, Tenant
 from gateway.commands.output import moment, print_json, print_table, remark
-from gateway.commands.reach import from_database, on_database
-from storage import keys
+from gateway.commands.reach import at_the_machine, from_database, on_database
+from storage import audit, keys
+from storage.keys import KeyView, NewKey
+from storage.session import Connection
 
 app = typer.Typer(no_args_is_help=True, help="API keys: made, listed, revoked. Works on the database itself.")
 
@@ -22,7 +26,7 @@ def create(
     data: Data = None,
 ) -> None:
     """Make a key. It is shown this once; only its hash is kept."""
-    made = on_database(data, keys.create, tenant, name, scope or (Scope.SUBMIT, Scope.READ))
+    made = on_database(data, _created, tenant, name, scope or (Scope.SUBMIT, Scope.READ))
     if as_json:
         print_json(made)
     else:
@@ -54,8 +58,21 @@ def revoke(
     key: Annotated[str, typer.Argument(help="Its prefix or id.")], as_json: AsJson = False, data: Data = None
 ) -> None:
     """Revoke a key. Gateways forget it within five seconds."""
-    revoked = on_database(data, keys.revoke, key)
+    revoked = on_database(data, _revoked, key)
     if as_json:
         print_json(revoked)
     else:
         typer.echo(f"revoked {revoked.prefix} ({revoked.name})")
+
+
+def _created(connection: Connection, tenant: str, name: str, scopes: Sequence[Scope]) -> NewKey:
+    made = keys.create(connection, tenant, name, scopes)
+    told = {"name": made.name, "scopes": [scope.value for scope in made.scopes]}
+    audit.record(connection, at_the_machine(tenant), Action.KEY_CREATED, f"key {made.id}", **told)
+    return made
+
+
+def _revoked(connection: Connection, key: str) -> KeyView:
+    revoked = keys.revoke(connection, key)
+    audit.record(connection, at_the_machine(revoked.tenant), Action.KEY_REVOKED, f"key {revoked.id}")
+    return revoked

@@ -1,10 +1,12 @@
 """How the command reaches an installation: its gateway over HTTP, or its database."""
 
+import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from domain.audit import Actor
 from domain.errors import Unauthenticated
 from gateway.client import Client
 from storage.session import Engine, connect, read, write
@@ -34,6 +36,18 @@ def from_database(data: Path | None, work: Callable[..., T], *arguments: Any, **
     """Run `work(connection, ...)` in a transaction that only reads."""
     with _engine(data) as engine:
         return read(engine, work, *arguments, **named)
+
+
+def at_the_machine(tenant: str | None = None) -> Actor:
+    """Return who types the command, as the audit log names them: by their login, without a key."""
+    return Actor(name=f"{_login()} at the command line", tenant=tenant)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return "somebody"
 
 
 @contextmanager

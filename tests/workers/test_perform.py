@@ -24,6 +24,7 @@ from storage.claims import ClaimedJob, Outcome
 from tests.support.drill import QUICK, RAISE, SLOW
 from tests.support.poison import Poison
 from tests.support.system import picture
+from tests.support.without import NoConfigurations, NoMemory
 from workers.device import Device
 from workers.perform import Workshop, perform
 from workers.registry import load_profile
@@ -42,13 +43,6 @@ class Shelf(dict[str, Any]):
         return bytes(found)
 
 
-class NoMemory:
-    """A tenant who has no translation memory."""
-
-    def recall(self, text: str, source: str, target: str) -> str | None:
-        return None
-
-
 @pytest.fixture
 def shelf() -> Shelf:
     """One picture that is answered at once."""
@@ -65,6 +59,7 @@ def workshop(shelf: Shelf) -> Iterator[Workshop]:
         census=device.census,
         fetch=shelf.fetch,
         memory=lambda tenant: NoMemory(),
+        configurations=lambda tenant, application: NoConfigurations(),
         guard=lambda jobs, limit_s: nullcontext(),
         patience=lambda job: nullcontext(),
         limits=ImageLimits(),

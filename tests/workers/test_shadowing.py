@@ -33,6 +33,7 @@ from tests.support.life import TENANT, Life
 from tests.support.system import picture
 from tests.support.versioned import BOX, NAME, row, served, trained
 from tests.support.waiting import eventually
+from tests.support.without import NoConfigurations, NoMemory
 from workers.candidate import MOST_CALLS, Candidate, Means, of_share
 from workers.device import Census, Device
 from workers.models import family
@@ -55,13 +56,6 @@ def left_behind() -> None:
         BOUND_S,
         "the end of every candidate's thread",
     )
-
-
-class NoMemory:
-    """A tenant who has no translation memory."""
-
-    def recall(self, text: str, source: str, target: str) -> str | None:
-        return None
 
 
 @dataclass
@@ -118,6 +112,7 @@ def worker(engine: Engine, settings: Settings) -> Iterator[Worker]:
         census=census,
         fetch=lambda sha256: picture(QUICK),
         memory=lambda tenant: NoMemory(),
+        configurations=lambda tenant, application: NoConfigurations(),
         guard=lambda jobs, limit_s: nullcontext(),
         patience=lambda job: nullcontext(),
         limits=ImageLimits(),

@@ -1,0 +1,21 @@
+"""What a reviewer is shown first: small, grey and blurred, so that a look at a queue does not harm who looks."""
+
+import io
+
+from PIL import Image, ImageFilter, ImageOps
+
+SIDE = 160
+BLUR = 4.0
+"""The radius of the blur, in pixels of the thumbnail."""
+
+
+def thumbnail(data: bytes) -> bytes:
+    """Return a PNG of at most 160 × 160 pixels, upright, grey and blurred, without metadata."""
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.draft("L", (SIDE * 2, SIDE * 2))
+        upright = ImageOps.exif_transpose(opened)
+        grey = upright.convert("RGBA" if upright.mode in {"P", "PA", "LA"} else upright.mode).convert("L")
+    grey.thumbnail((SIDE, SIDE))
+    out = io.BytesIO()
+    grey.filter(ImageFilter.GaussianBlur(BLUR)).save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,17 @@
+"""What a job is given of a tenant who has nothing of its own."""
+
+from domain.applications.application import Configured
+
+
+class NoMemory:
+    """A tenant who has no translation memory."""
+
+    def recall(self, text: str, source: str, target: str) -> str | None:
+        return None
+
+
+class NoConfigurations:
+    """A tenant whose application runs under no configuration, and so asks for none."""
+
+    def find(self, kind: str, name: str, version: int | None = None) -> Configured:
+        raise AssertionError(f"nobody asks for the {kind} {name!r} here")
