@@ -26,6 +26,8 @@ class Action(StrEnum):
     REVIEW_RELEASED = "review.released"
     REVIEW_DECIDED = "review.decided"
     REVIEW_APPEALED = "review.appealed"
+    REVIEWS_EXPORTED = "reviews.exported"
+    """what people decided was written out, pictures and all"""
     ORIGINAL_SEEN = "original.seen"
     """somebody looked at a picture as it is, which is shown blurred otherwise"""
     RESTRICTED_SEEN = "restricted.seen"

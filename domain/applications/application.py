@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.access import Scope
 from domain.errors import InvalidParameters
-from domain.geometry import Box, Value
+from domain.geometry import Box, Mask, Value
 from domain.marks import Mark
 from domain.problems import field_problems
 from domain.reviews import ReviewNeed
@@ -119,6 +119,24 @@ class Finding(Value):
     text: str | None = None
 
 
+class Thing(Value):
+    """Something that is in a picture, and where."""
+
+    label: str
+    box: Box
+    mask: Mask | None = None
+
+
+class Lesson(Value):
+    """What a result that a person has confirmed teaches of one of the job's pictures."""
+
+    image: int = Field(ge=0)
+    things: tuple[Thing, ...] = ()
+    """all that is to be found in it"""
+    label: str | None = None
+    """what it is as a whole"""
+
+
 @dataclass(frozen=True)
 class Application(Generic[P, R]):
     """An application: its contract and its functions."""
@@ -140,6 +158,8 @@ class Application(Generic[P, R]):
     samples: Path
     review: Callable[[R], ReviewNeed | None] = lambda result: None
     """what is asked of people about a result; None where nobody need look"""
+    lessons: Callable[[R], Sequence[Lesson]] | None = None
+    """what a model learns from a result that a person has confirmed"""
     failures: str | None = None
     """the queue in which people are asked about a job that ended without an answer; None where nobody is"""
     kinds: Mapping[str, type[BaseModel]] = field(default_factory=dict)

@@ -28,13 +28,13 @@ def client(data: Path | None) -> Client:
 
 def on_database(data: Path | None, work: Callable[..., T], *arguments: Any, **named: Any) -> T:  # noqa: ANN401
     """Run `work(connection, ...)` in one transaction on the installation's database."""
-    with _engine(data) as engine:
+    with engine_of(load_settings(data=data)) as engine:
         return write(engine, work, *arguments, **named)
 
 
 def from_database(data: Path | None, work: Callable[..., T], *arguments: Any, **named: Any) -> T:  # noqa: ANN401
     """Run `work(connection, ...)` in a transaction that only reads."""
-    with _engine(data) as engine:
+    with engine_of(load_settings(data=data)) as engine:
         return read(engine, work, *arguments, **named)
 
 
@@ -51,8 +51,9 @@ def _login() -> str:
 
 
 @contextmanager
-def _engine(data: Path | None) -> Iterator[Engine]:
-    engine = connect(load_settings(data=data).database_url)
+def engine_of(settings: Settings) -> Iterator[Engine]:
+    """Hold an engine on the installation's database, and end its connections afterwards."""
+    engine = connect(settings.database_url)
     try:
         yield engine
     finally:

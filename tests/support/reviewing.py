@@ -33,7 +33,9 @@ class Desk:
         worker = life.worker()
         job = life.running(worker, tenant=tenant)
         asked = ReviewNeed.model_validate({**NEED.model_dump(), **need})
-        life.commit(worker, succeeded(job, review=asked, **({"body": body} if body else {})))
+        shown = {"width": 96, "height": 64, "orientation": 1}
+        told: dict[str, Any] = {"body": body, "pictures": (shown,)} if body else {}
+        life.commit(worker, succeeded(job, review=asked, **told))
         everybody = reviewer("finder", Scope.REVIEW, Scope.RESTRICTED, tenant=tenant)
         [item] = read(self.engine, reviews.listing, everybody, job_id=job.id)
         return item.id

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,10 @@ def mount(app: typer.Typer) -> None:
 
 def train(  # noqa: PLR0913  (each is an option of the command)
     context: typer.Context,
-    dataset: Annotated[Path, typer.Argument(help="A COCO or YOLO folder, or a file of labelled lines (.jsonl).")],
+    dataset: Annotated[
+        Path | None, typer.Argument(help="A COCO or YOLO folder, or a file of labelled lines (.jsonl).")
+    ] = None,
+    *,
     name: Annotated[str, typer.Option(help="What profiles call it: registered:NAME.")],
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, on the wall.")] = 30.0,
     start: Annotated[
@@ -45,6 +49,10 @@ def train(  # noqa: PLR0913  (each is an option of the command)
         typer.Option("--from", "--start", help="Begin with NAME[@REVISION], a .pt file or a folder; else what ships."),
     ] = None,
     architecture: Annotated[str | None, typer.Option(help="Begin with random weights of this architecture.")] = None,
+    from_reviews: Annotated[
+        str | None,
+        typer.Option(help="Learn from what people decided of this application's results, in place of a set."),
+    ] = None,
     held_out: Annotated[str, typer.Option(help="The share to measure the outcome on, or another set.")] = str(SHARE),
     validation: Annotated[float, typer.Option(min=0, max=0.9, help="The share to choose the weights by.")] = SHARE,
     group_by: Annotated[
@@ -67,6 +75,7 @@ def train(  # noqa: PLR0913  (each is an option of the command)
 ) -> None:
     """Train one family; which, is the name of the command."""
     settings = load_settings(data=data)
+    dataset = _dataset(dataset, from_reviews, settings)
     share, other = _held_out(held_out)
     asked = {
         "family": str(context.info_name),
@@ -96,6 +105,23 @@ def train(  # noqa: PLR0913  (each is an option of the command)
     order = order_of(asked, dataset, settings, shlex.join(["sightline", *sys.argv[1:]]))
     trained, measured = _trained(replace(order, held_out=other), settings, anew=anew)
     _print(trained, measured, settings, as_json=as_json)
+
+
+def _dataset(told: Path | None, reviewed: str | None, settings: Settings) -> Path:
+    """Return the set to learn from, written from what people decided where that is asked for."""
+    if (told is None) == (reviewed is None):
+        raise InvalidRequest("name a labelled set, or an application with --from-reviews; one of the two")
+    if told is not None:
+        return told
+    from storage.image_store import ImageStore
+    from storage.lessons import BOXES, LABELS, export
+    from workers.database import database
+
+    out = settings.data / "datasets" / f"reviews-{reviewed}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with database(settings) as engine:
+        done = export(engine, ImageStore(settings.images_url, make=False), TENANT, str(reviewed), out)
+    typer.echo(f"{out}: {done.pictures} pictures of {done.jobs} jobs that people have decided", err=True)
+    return out if (out / BOXES).exists() else out / LABELS
 
 
 def _enqueue(params: dict[str, Any], other: Path | None, settings: Settings, *, as_json: bool) -> None:

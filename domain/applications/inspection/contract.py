@@ -7,7 +7,7 @@ from domain.applications.inspection.expectations import mismatches
 from domain.applications.inspection.marks import marks
 from domain.applications.inspection.parameters import InspectionParameters
 from domain.applications.inspection.result import InspectionResult, findings, headline
-from domain.applications.inspection.review import review
+from domain.applications.inspection.review import lessons, review
 from domain.applications.inspection.run import run
 
 APPLICATION = Application(
@@ -22,5 +22,6 @@ APPLICATION = Application(
     headline=headline,
     mismatches=mismatches,
     review=review,
+    lessons=lambda result: tuple(lessons(result)),
     samples=Path(__file__).parent / "samples",
 )

@@ -1,5 +1,8 @@
-"""Which inspections a person must decide: those that the machine left undecided."""
+"""Which inspections a person must decide, those that the machine left undecided; and what a model learns from them."""
 
+from collections.abc import Iterator
+
+from domain.applications.application import Lesson, Thing
 from domain.applications.inspection.recipe import Verdict
 from domain.applications.inspection.result import InspectionResult
 from domain.reviews import ReviewNeed
@@ -15,6 +18,16 @@ def review(result: InspectionResult) -> ReviewNeed | None:
         reasons=tuple(dict.fromkeys(_code(reason.rule) for reason in undecided)) or ("undecided",),
         summary=" ".join(reason.sentence for reason in undecided)[:400],
     )
+
+
+def lessons(result: InspectionResult) -> Iterator[Lesson]:
+    """Yield the defects of each inspected picture; golden references teach nothing."""
+    references = {comparison.reference for comparison in result.comparisons}
+    for picture in result.quality:
+        if picture.image not in references:
+            found = [defect for defect in result.defects if defect.image == picture.image]
+            things = tuple(Thing(label=one.label, box=one.box, mask=one.mask) for one in found)
+            yield Lesson(image=picture.image, things=things)
 
 
 def _code(rule: str) -> str:
