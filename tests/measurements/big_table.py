@@ -96,6 +96,7 @@ def _row(at: int, state: JobState, now: datetime, *, supersede: bool = False) ->
         "suspect": False,
         "cancel_requested": False,
         "late": False,
+        "restricted": False,
     }
 
 

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from domain.events import EventType
-from storage.telling import told
 from storage.feed import after, hold_housekeeping, last, number
 from storage.session import read, write
+from storage.telling import told
 from tests.support.life import TENANT, Life
 from workers.reap import keep_house
 

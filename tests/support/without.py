@@ -1,6 +1,7 @@
 """What a job is given of a tenant who has nothing of its own."""
 
-from domain.applications.application import Configured
+from domain.applications.application import BankMatch, Configured
+from domain.vision import Hashes
 
 
 class NoMemory:
@@ -15,3 +16,10 @@ class NoConfigurations:
 
     def find(self, kind: str, name: str, version: int | None = None) -> Configured:
         raise AssertionError(f"nobody asks for the {kind} {name!r} here")
+
+
+class NoBanks:
+    """A tenant who has no hash bank."""
+
+    def matches(self, hashes: Hashes) -> tuple[BankMatch, ...]:
+        return ()

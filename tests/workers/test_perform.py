@@ -24,7 +24,7 @@ from storage.claims import ClaimedJob, Outcome
 from tests.support.drill import QUICK, RAISE, SLOW
 from tests.support.poison import Poison
 from tests.support.system import picture
-from tests.support.without import NoConfigurations, NoMemory
+from tests.support.without import NoBanks, NoConfigurations, NoMemory
 from workers.device import Device
 from workers.perform import Workshop, perform
 from workers.registry import load_profile
@@ -60,6 +60,7 @@ def workshop(shelf: Shelf) -> Iterator[Workshop]:
         fetch=shelf.fetch,
         memory=lambda tenant: NoMemory(),
         configurations=lambda tenant, application: NoConfigurations(),
+        banks=lambda tenant: NoBanks(),
         guard=lambda jobs, limit_s: nullcontext(),
         patience=lambda job: nullcontext(),
         limits=ImageLimits(),

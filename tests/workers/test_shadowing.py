@@ -33,7 +33,7 @@ from tests.support.life import TENANT, Life
 from tests.support.system import picture
 from tests.support.versioned import BOX, NAME, row, served, trained
 from tests.support.waiting import eventually
-from tests.support.without import NoConfigurations, NoMemory
+from tests.support.without import NoBanks, NoConfigurations, NoMemory
 from workers.candidate import MOST_CALLS, Candidate, Means, of_share
 from workers.device import Census, Device
 from workers.models import family
@@ -113,6 +113,7 @@ def worker(engine: Engine, settings: Settings) -> Iterator[Worker]:
         fetch=lambda sha256: picture(QUICK),
         memory=lambda tenant: NoMemory(),
         configurations=lambda tenant, application: NoConfigurations(),
+        banks=lambda tenant: NoBanks(),
         guard=lambda jobs, limit_s: nullcontext(),
         patience=lambda job: nullcontext(),
         limits=ImageLimits(),
