@@ -11,7 +11,9 @@ SightlineError
 │       ├── ImageEmpty
 │       ├── ImageUnreadable    not an image, damaged, or cut off
 │       ├── ImageFormatRefused a format outside the allow-list
-│       └── ImageTooLarge      bytes, pixels or frames over the limit
+│       ├── ImageTooLarge      bytes, pixels or frames over the limit
+│       ├── DicomUnreadable    not DICOM, damaged, or without a picture that can be shown
+│       └── TransferSyntaxRefused  DICOM pixels packed in a way that nothing installed unpacks
 ├── NotFound
 ├── Conflict                   the state of things forbids it
 │   ├── IdempotencyConflict
@@ -121,6 +123,18 @@ class ImageTooLarge(ImageRejected):
     """More bytes, pixels or frames than the limits allow."""
 
     code = "image_too_large"
+
+
+class DicomUnreadable(ImageRejected):
+    """Not a DICOM file, damaged or cut off, or without a picture that can be shown."""
+
+    code = "dicom_unreadable"
+
+
+class TransferSyntaxRefused(ImageRejected):
+    """The pixels of a DICOM file are packed in a way (a transfer syntax) that nothing installed here unpacks."""
+
+    code = "transfer_syntax_refused"
 
 
 class NotFound(SightlineError):

@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.commands import audit, configurations, demo, jobs, keys, memory, reviews, serve, submit, tenants
+from gateway.commands import audit, banks, configurations, demo, jobs, keys, memory, reviews, serve, submit, tenants
 
 
 def mount(app: typer.Typer) -> None:
@@ -14,6 +14,7 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(keys.app, name="keys")
     app.add_typer(tenants.app, name="tenants")
     app.add_typer(memory.app, name="memory")
+    app.add_typer(banks.app, name="banks")
     app.add_typer(reviews.app, name="reviews")
     app.add_typer(configurations.app, name="configurations")
     app.add_typer(audit.app, name="audit")

@@ -105,9 +105,10 @@ def parse(lines: Iterable[str], kind: Kind = Kind.PDQ) -> Signals:
     return Signals(signals, left_out)
 
 
-def as_csv(bank: str, signals: Iterable[Signal]) -> Iterator[str]:
+def as_csv(bank: str, signals: Iterable[Signal], *, header: bool = True) -> Iterator[str]:
     """Write hashes line by line as `threatexchange dataset -P --csv` does; the bank stands as the collaboration."""
-    yield _row("signal_type", "signal_str", "collab", "category", "tags")
+    if header:
+        yield _row("signal_type", "signal_str", "collab", "category", "tags")
     for signal in signals:
         yield _row(signal.kind, signal.value, bank, POSITIVE, " ".join(signal.labels))
 
@@ -135,7 +136,7 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[_Row]:
             wanted = not category or category == POSITIVE
             yield _Row(reader.line_num, row["signal_type"] or "-", row["signal_str"] or "", tuple(tags), wanted)
     except csv.Error as error:
-        raise InvalidRequest(f"line {reader.line_num}: {error}", line=reader.line_num) from error
+        raise _bad(reader.line_num + 1, str(error), "") from error
 
 
 def _plain_rows(lines: Iterable[str]) -> Iterator[_Row]:

@@ -22,11 +22,11 @@ from domain.errors import InvalidRequest, SightlineError, Unavailable
 from domain.events import EventType
 from domain.requests import parse_key, parse_request
 from domain.texts import printable
-from storage.telling import told
 from storage.processes import log_as_json, process
 from storage.session import Connection, Engine, connect, read, write
 from storage.settings import Settings
 from storage.submit import submit
+from storage.telling import told
 from storage.tenants import backlog_limit, get, listing
 from workers.celery_app import BROKER_ERRORS, SUBMIT, make_app, queue
 from workers.celery_process import Ear, node_name, serve

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.applications import Application, Case, application
-from domain.applications.application import Configurations, Memory, Trainer
+from domain.applications.application import Banks, Configurations, Memory, Trainer
 from domain.applications.revising import storable
 from domain.errors import RunCrashed, RunStopped, SightlineError
 from domain.images import ImageLimits
@@ -46,6 +46,8 @@ class Workshop:
     """a tenant's translation memory"""
     configurations: Callable[[str, str], Configurations]
     """a tenant's configurations of an application"""
+    banks: Callable[[str], Banks]
+    """a tenant's hash banks"""
     guard: Callable[[Sequence[UUID], float], AbstractContextManager[None]]
     """notes the jobs of a decode or a device call and watches its time"""
     patience: Callable[[UUID], AbstractContextManager[None]]
@@ -106,6 +108,7 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
             vision,
             workshop.memory(job.tenant),
             trainer,
+            banks=workshop.banks(job.tenant),
             configurations=workshop.configurations(job.tenant, job.application),
         )
     )

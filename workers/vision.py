@@ -22,9 +22,11 @@ from domain.schemas import Schema, closed, parsed
 from domain.vision import (
     Answer,
     Capability,
+    Code,
     Detection,
     Example,
     Grounding,
+    Hashes,
     Label,
     Language,
     Palette,
@@ -39,7 +41,9 @@ from domain.vision import (
 from storage.claims import ClaimedJob, ModelCall
 from workers.batching import Answered, Call
 from workers.device import Resident
+from workers.imaging.codes import codes
 from workers.imaging.crop import crop
+from workers.imaging.hashes import hashes
 from workers.imaging.palette import palette
 from workers.imaging.quality import quality
 from workers.imaging.registration import register
@@ -191,6 +195,17 @@ class JobVision:
     def quality(self, picture: Picture) -> Quality:
         """See `domain.vision.Vision`."""
         return quality(self._pixels[picture.name])
+
+    def hashes(self, picture: Picture) -> Hashes:
+        """See `domain.vision.Vision`; the pictures that a job was sent with are named by their place."""
+        self.checkpoint()
+        sent = {str(at): sha256 for at, sha256 in enumerate(self.job.images)}
+        return hashes(self._pixels[picture.name], sent.get(picture.name))
+
+    def codes(self, picture: Picture) -> tuple[Code, ...]:
+        """See `domain.vision.Vision`."""
+        self.checkpoint()
+        return codes(self._pixels[picture.name])
 
     def _check(self, answer: Answer, wanted: Schema) -> None:
         """Raise ModelError where the last call's answer is no JSON of a schema: cut, or of a server that heeds none."""

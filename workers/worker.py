@@ -30,6 +30,7 @@ from storage.session import Engine, connect, read, write
 from storage.settings import Settings
 from workers import accelerators
 from workers.accelerators import CPU
+from workers.banking import Banking
 from workers.candidate import Means
 from workers.celery_app import default_queue_names, make_app
 from workers.celery_process import Ear, node_name, serve
@@ -158,6 +159,7 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: in
         fetch=images.get,
         memory=partial(TenantMemory, engine),
         configurations=partial(TenantConfigurations, engine),
+        banks=Banking(engine).of,
         guard=watchdog.guarding,
         patience=partial(watchdog.timing, limit_s=settings.job_limit_s),
         limits=settings.image_limits,

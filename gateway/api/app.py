@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
-from gateway.api import audit, batch, configurations, events, examples, health, images, jobs, metrics, problems, reviews
+from gateway.api import (
+    audit,
+    banks,
+    batch,
+    configurations,
+    events,
+    examples,
+    health,
+    images,
+    jobs,
+    metrics,
+    problems,
+    reviews,
+)
 from gateway.api.key_cache import KeyCache
 from gateway.api.limits import BodyLimit
 from gateway.api.resources import Resources
@@ -37,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Sightline", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.resources = served
     app.state.timings = CollectorRegistry()
-    for module in (batch, jobs, images, events, reviews, configurations, audit, health, metrics):
+    for module in (batch, jobs, images, events, reviews, configurations, banks, audit, health, metrics):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, most=settings.max_request_bytes)
