@@ -22,17 +22,7 @@ from workers.training.worlds.notices.grammar import LANGUAGES
 from workers.training.worlds.notices.pairs import Pair, held_out_pairs
 
 COUNT, SEED = 600, 9_000_000
-THRESHOLDS = (
-    (0.0, 0.0),
-    (0.3, 0.0),
-    (0.5, 0.0),
-    (0.0, 0.7),
-    (0.3, 0.7),
-    (0.5, 0.7),
-    (0.3, 0.8),
-    (0.5, 0.8),
-    (0.5, 0.9),
-)
+THRESHOLDS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.5, 0.7), (0.5, 0.8), (0.5, 0.9))
 OUTSIDE = Path(drawing.__file__).parent / "outside.toml"
 
 

@@ -20,8 +20,11 @@ from workers.training.learners.learner import Options
 from workers.training.sets.splitting import Division
 from workers.training.training import Order
 
-ASKED = (*Worded.__annotations__, "max_new_tokens")
-"""The options of a row of `chat_vlm` that what it is trained into inherits."""
+INHERITED: Mapping[str, tuple[str, ...]] = {
+    "chat_vlm": (*Worded.__annotations__, "max_new_tokens"),
+    "seq2seq": ("pairs", "codes", "small_letters", "max_new_tokens"),
+}
+"""The options of a row, by family, that what it is trained into inherits: how it is asked, which languages it knows."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Beginning:
     path: Path | None = None
     told: str | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
-    """of the options of the row that serves it, those that say how a chat model is asked: it learns what it is asked"""
+    """those of the options of the row that serves it which are inherited"""
 
 
 def order_of(asked: Mapping[str, Any], dataset: Path, settings: Settings, command: str) -> Order:
@@ -96,8 +99,8 @@ def _embedded() -> dict[str, ModelSpec]:
 
 def _begun(name: str, row: ModelSpec) -> Beginning:
     path = fetched(row) if row.hub_id else row.path
-    asked = {key: row.options[key] for key in ASKED if key in row.options} if row.family == "chat_vlm" else {}
-    return Beginning(path, f"{name}@{row.revision}", asked)
+    inherited = {key: row.options[key] for key in INHERITED.get(row.family, ()) if key in row.options}
+    return Beginning(path, f"{name}@{row.revision}", inherited)
 
 
 def on_device(named: str) -> str:

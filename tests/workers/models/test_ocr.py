@@ -7,9 +7,9 @@ from domain.applications.signs.contract import APPLICATION
 from domain.applications.signs.layout import measured, overlap
 from domain.errors import ModelError, ModelUnavailable
 from domain.geometry import Polygon
-from domain.vision import Capability, Language, Picture
+from domain.vision import Capability, Language, Picture, Translation
 from workers.imaging.palette import palette
-from workers.models.family import Ask, load
+from workers.models.family import Ask, Told, load
 from workers.models.ocr import Line, LineCache, page_of
 from workers.registry import load_profile
 from workers.training.worlds.signboards import Board, Weather, photograph
@@ -154,10 +154,10 @@ def test_anything_but_one_picture_is_an_error(model):
 
 
 class Eyes:
-    """The embedded models, asked one by one; no translation model, an empty memory."""
+    """The embedded models, asked one by one; an empty memory."""
 
-    def __init__(self, pixels: np.ndarray, reader, identifier) -> None:
-        self.pixels, self.reader, self.identifier = pixels, reader, identifier
+    def __init__(self, pixels: np.ndarray, reader, identifier, translator) -> None:
+        self.pixels, self.reader, self.identifier, self.translator = pixels, reader, identifier, translator
 
     def read(self, picture, *, model=None):
         return read(self.reader, self.pixels)[0]
@@ -166,8 +166,10 @@ class Eyes:
         ask = Ask(Capability.IDENTIFY, arguments={"text": text, "candidates": candidates})
         return self.identifier.run([self.identifier.prepare(ask)])[0]
 
-    def translate(self, *_, **__):
-        return None
+    def translate(self, text, source, target, *, model=None) -> Translation:
+        ask = Ask(Capability.TRANSLATE, arguments={"text": text, "source": source, "target": target})
+        answer = self.translator.run([self.translator.prepare(ask)])[0]
+        return answer.value if isinstance(answer, Told) else answer
 
     def palette(self, picture, quad):
         return palette(self.pixels, quad)
@@ -183,10 +185,17 @@ def identifier():
     loaded.close()
 
 
+@pytest.fixture(scope="module")
+def translator():
+    loaded = load(PROFILE.find(Capability.TRANSLATE))
+    yield loaded
+    loaded.close()
+
+
 @pytest.mark.parametrize("sample", samples(APPLICATION), ids=lambda sample: sample.name)
-def test_each_sample_of_signs_ends_as_it_promises(model, identifier, sample):
+def test_each_sample_of_signs_ends_as_it_promises(model, identifier, translator, sample):
     pixels = np.ascontiguousarray(cv2.imread(str(sample.images[0]))[:, :, ::-1])
-    eyes = Eyes(pixels, model, identifier)
+    eyes = Eyes(pixels, model, identifier, translator)
     picture = Picture("0", pixels.shape[1], pixels.shape[0])
 
     result = APPLICATION.run(Case(APPLICATION.parse(sample.parameters), (picture,), eyes, eyes))

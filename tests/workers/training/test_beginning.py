@@ -29,3 +29,10 @@ def test_nothing_of_the_pack_is_begun_with_where_it_has_none_or_random_weights_a
     assert beginning(None, "vqa_head", settings) == Beginning()
     assert beginning(None, "dual_encoder", settings, architecture="clip") == Beginning()
     assert beginning(None, "yolo", settings) == Beginning()  # its learner knows
+
+
+def test_a_translator_inherits_its_languages_but_not_whom_it_trusts(tmp_path: Path) -> None:
+    begun = beginning(None, "seq2seq", Settings(data=tmp_path))
+
+    assert begun.row["pairs"] == ROWS["seq2seq"].options["pairs"]
+    assert "trust" not in begun.row  # the words that it will have been taught are others

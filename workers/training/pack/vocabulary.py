@@ -1,6 +1,7 @@
 """The vocabulary of the embedded translator: one of pieces for all languages, learned from the world's own texts."""
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def pieces(texts: Iterable[str], size: int, languages: Iterable[str], folder: Pa
     order = [END, UNKNOWN, *rest, *(f">>{language}<<" for language in languages), PAD]
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps({piece: index for index, piece in enumerate(order)}, ensure_ascii=False), "utf-8")
-    return MarianTokenizer(
-        source_spm=str(model), target_spm=str(folder / "target.spm"), vocab=str(vocabulary), model_max_length=128
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+        return MarianTokenizer(
+            source_spm=str(model), target_spm=str(folder / "target.spm"), vocab=str(vocabulary), model_max_length=128
+        )

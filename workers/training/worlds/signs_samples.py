@@ -152,6 +152,33 @@ PLANS = (
         weather=Weather(blur=0.7, noise=5, light=1.1),
     ),
     Plan(
+        name="es-tailor",
+        seed=707,
+        boards=(
+            Board(
+                lines=(("Sastrería cerrada el jueves", 34),),
+                ink=(60, 30, 20),
+                ground=(230, 215, 185),
+                face="serif-bold",
+                place=(0.5, 0.28),
+                turn=-4,
+                tilt=0.1,
+            ),
+            Board(
+                lines=(("Zapatería, planta 3", 40),),
+                ink=(250, 250, 250),
+                ground=(40, 60, 110),
+                place=(0.5, 0.74),
+                turn=5,
+            ),
+        ),
+        expect=(
+            {"translation": "Tailor closed on Thursday", "provenance": "model", "model": "translator"},
+            {"translation": "Shoe shop, floor 3", "provenance": "model", "model": "translator"},
+        ),
+        parameters={"source": "es", "target": "en"},
+    ),
+    Plan(
         name="nl-unknown",
         seed=606,
         boards=(
