@@ -24,6 +24,7 @@ from storage.feed import FeedEvent
 from storage.jobs import JobView, ResultView
 from storage.results import Version
 from storage.reviews import ReviewView
+from storage.trials import Trial
 
 SERVER_WAIT_S = 30.0
 FIRST_LOOK_S = 0.05
@@ -173,6 +174,11 @@ class Client:
         told = {"body": dict(body), "because": because}
         answer = self._call("POST", f"/v1/configurations/{application}/{kind}/{name}", json=told)
         return Configured.model_validate_json(answer.content)
+
+    def try_configuration(self, application: str, kind: str, name: str, version: int, last: int) -> Trial:
+        """Return what a version of a configuration would have made of past jobs."""
+        path = f"/v1/configurations/{application}/{kind}/{name}/{version}/trial"
+        return Trial.model_validate_json(self._call("GET", path, params={"last": last}).content)
 
     def activate_configuration(self, application: str, kind: str, name: str, version: int, because: str) -> Activation:
         """Have a version of a configuration hold."""

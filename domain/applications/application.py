@@ -14,6 +14,7 @@ from domain.geometry import Box, Mask, Value
 from domain.marks import Mark
 from domain.problems import field_problems
 from domain.reviews import ReviewNeed
+from domain.studies import StudyFacts
 from domain.vision import Hashes, Picture, Vision
 
 
@@ -103,6 +104,8 @@ class Case(Generic[P]):
     trainer: Trainer | None = None
     banks: Banks | None = None
     configurations: Configurations | None = None
+    facts: tuple[StudyFacts | None, ...] = ()
+    """what the file of each picture says of it; empty, or None, where it is not known"""
 
 
 class Finding(Value):
@@ -117,6 +120,20 @@ class Finding(Value):
     area_mm2: float | None = None
     length_mm: float | None = None
     text: str | None = None
+
+
+class NotKept(Exception):
+    """What was kept of a past job does not tell what another configuration would have made of it."""
+
+
+@dataclass(frozen=True)
+class Retrospect(Generic[P, R]):
+    """How a past result is judged anew under another version of the configuration that it came from."""
+
+    ran_under: Callable[[R], tuple[str, str, int | None]]
+    """the kind, name and version; no version of one that came with the job"""
+    judge: Callable[[R, P, Any, Any], R]
+    """a result, its job's parameters, what it ran under and what it is to be judged by; may raise NotKept"""
 
 
 class Thing(Value):
@@ -166,6 +183,8 @@ class Application(Generic[P, R]):
     """the configurations that it runs under, by kind, as `policy`, and what each must be"""
     shipped: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """those that ship with it, by kind and name"""
+    retrospect: Retrospect[P, R] | None = None
+    """how a draft of a configuration is tried on past jobs, without asking a model"""
     succeeds: Mapping[str, Callable[[Any, Any], None]] = field(default_factory=dict)
     """by kind, what raises ValueError where a version cannot follow the one before it"""
     min_images: int = 1

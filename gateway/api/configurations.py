@@ -2,18 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.access import Principal
+from domain.access import Principal, Scope
 from domain.applications.application import Configured
 from gateway.api.access import Administrator, Reader
 from gateway.api.jobs import NAME
 from gateway.api.problems import responses
 from gateway.api.resources import Served
-from storage import configurations
+from storage import configurations, trials
 from storage.configurations import Activation, ConfigurationView, Name
 from storage.reviews import actor
+from storage.trials import Trial
 
 router = APIRouter(prefix="/v1/configurations", tags=["configurations"])
 
@@ -82,6 +83,25 @@ async def activate(
     """Have a version hold for the jobs that run from now on."""
     of = _name(who, application, kind, name)
     return await served.write(configurations.activate, of, version, actor(who), why.because)
+
+
+@router.get(
+    "/{application}/{kind}/{name}/{version}/trial",
+    summary="Try a version on past jobs",
+    responses=responses(401, 403, 404, 422, 503),
+)
+async def trial(
+    served: Served,
+    who: Administrator,
+    application: Part,
+    kind: Part,
+    name: Part,
+    version: Version,
+    last: Annotated[int, Query(ge=1, le=trials.MOST_JOBS)] = 100,
+) -> Trial:
+    """Say what the newest jobs would have come out as under a version, from what was kept of them."""
+    of = _name(who, application, kind, name)
+    return await served.read(trials.try_out, of, version, last, restricted=who.allows(Scope.RESTRICTED))
 
 
 def _name(who: Principal, application: str, kind: str, name: str) -> Name:

@@ -9,7 +9,7 @@ import typer
 
 from domain.errors import InvalidRequest
 from gateway.commands.options import AsJson, Data
-from gateway.commands.output import moment, print_json, print_table
+from gateway.commands.output import moment, print_json, print_table, remark
 from gateway.commands.reach import client
 
 app = typer.Typer(no_args_is_help=True, help="Policies, recipes, intended uses: added as versions, then activated.")
@@ -60,6 +60,29 @@ def add(
         print_json(made)
     else:
         typer.echo(f"version {made.version} of {application} {kind} {name}; activate it to have it hold")
+
+
+@app.command("try")
+def try_out(
+    application: Application,
+    kind: Kind,
+    name: Name,
+    version: Version,
+    last: Annotated[int, typer.Option(min=1, max=500, help="On so many of the newest jobs.")] = 100,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """List what past jobs would have come out as under a version. No model is asked, nothing is changed."""
+    with client(data) as gateway:
+        found = gateway.try_configuration(application, kind, name, version, last)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.job_id, one.version, one.before, one.after) for one in found.differences]
+    print_table(("job", "ran under", "came out as", "would come out as"), rows)
+    for each in found.untold:
+        remark(f"{each.job_id} cannot be told: {each.why}")
+    remark(f"{found.tried} jobs: {found.alike} alike, {len(found.differences)} not, {len(found.untold)} cannot be told")
 
 
 @app.command()

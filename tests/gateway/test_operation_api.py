@@ -149,6 +149,7 @@ def test_the_openapi_document_is_valid_and_complete(gateway: TestClient) -> None
         ("GET", "/v1/configurations/{application}/{kind}/{name}"),
         ("GET", "/v1/configurations/{application}/{kind}/{name}/{version}"),
         ("POST", "/v1/configurations/{application}/{kind}/{name}/{version}/activate"),
+        ("GET", "/v1/configurations/{application}/{kind}/{name}/{version}/trial"),
         ("GET", "/v1/audit"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),

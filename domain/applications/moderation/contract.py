@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from domain.applications.application import Application
+from domain.applications.application import Application, Retrospect
 from domain.applications.moderation.expectations import mismatches
 from domain.applications.moderation.marks import marks
 from domain.applications.moderation.parameters import ModerationParameters
 from domain.applications.moderation.policy import FAILURES, Policy, shipped_bodies, succeeds
+from domain.applications.moderation.redeciding import redecided
 from domain.applications.moderation.result import ModerationResult, findings, headline, review
 from domain.applications.moderation.run import run
 
@@ -27,4 +28,7 @@ APPLICATION = Application(
     kinds={"policy": Policy},
     shipped={("policy", name): body for name, body in shipped_bodies().items()},
     succeeds={"policy": succeeds},
+    retrospect=Retrospect(
+        ran_under=lambda result: ("policy", result.policy.name, result.policy.version), judge=redecided
+    ),
 )

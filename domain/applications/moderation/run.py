@@ -1,11 +1,11 @@
 """A moderation: find the policy, look for all that it asks about, decide."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
 from domain.applications.application import Case
-from domain.applications.moderation.decide import band, decide
+from domain.applications.moderation.decide import Decided, band, decide
 from domain.applications.moderation.evidence import Evidence
 from domain.applications.moderation.parameters import ModerationParameters
 from domain.applications.moderation.policy import Label, Policy, shipped
@@ -13,6 +13,7 @@ from domain.applications.moderation.result import Band, Content, Judged, Moderat
 from domain.applications.moderation.signals import look
 from domain.errors import InvalidParameters
 from domain.problems import field_problems
+from domain.vision import Picture
 
 
 def run(case: Case[ModerationParameters]) -> ModerationResult:
@@ -29,6 +30,18 @@ def run(case: Case[ModerationParameters]) -> ModerationResult:
     labels = policy.on(asked.surface)
     evidence = look(case.vision, case.banks, case.pictures, asked.text, labels)
     decided = decide(labels, policy.routes, asked.surface, evidence)
+    return told(asked, case.pictures, labels, evidence, decided, used)
+
+
+def told(
+    asked: ModerationParameters,
+    pictures: Sequence[Picture],
+    labels: Mapping[str, Label],
+    evidence: Evidence,
+    decided: Decided,
+    used: UsedPolicy,
+) -> ModerationResult:
+    """Put a result together from what was seen and what was decided by it."""
     return ModerationResult(
         decision=decided.decision,
         label=next((reason.label for reason in decided.reasons if reason.outcome is decided.decision), None),
@@ -44,7 +57,7 @@ def run(case: Case[ModerationParameters]) -> ModerationResult:
         policy=used,
         surface=asked.surface,
         content=_content(asked),
-        sizes=tuple((picture.width, picture.height) for picture in case.pictures),
+        sizes=tuple((picture.width, picture.height) for picture in pictures),
     )
 
 

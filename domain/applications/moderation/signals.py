@@ -44,8 +44,7 @@ def look(
     Every picture is looked up in the tenant's banks, whether a label names one or not. Raises RunStopped, and errors
     that a retry can help.
     """
-    least = min([LEAST_SCORE, *(label.thresholds.review for label in labels.values())])
-    looking = _Looking(vision, banks, pictures, text, least)
+    looking = _Looking(vision, banks, pictures, text, least_score(labels))
     for place in range(len(pictures)) if banks is not None else ():
         looking.note(place)
     for id_, label in labels.items():
@@ -60,6 +59,11 @@ def look(
         codes=tuple(looking.seen_codes),
         hashed=tuple(looking.all_hashed),
     )
+
+
+def least_score(labels: Mapping[str, Label]) -> float:
+    """Return how sure an object must be to be looked at: none that could count is left out."""
+    return min([LEAST_SCORE, *(label.thresholds.review for label in labels.values())])
 
 
 @dataclass

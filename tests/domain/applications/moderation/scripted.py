@@ -65,7 +65,8 @@ class ScriptedVision:
     ) -> tuple[Grounding, ...]:
         self._called("ground")
         box = Box(x0=10, y0=10, x1=50, y1=50)
-        return tuple(Grounding(phrase=name, score=score, box=box) for name, score in self.objects if name in phrases)
+        found = ((name, score) for name, score in self.objects if name in phrases and score >= min_score)
+        return tuple(Grounding(phrase=name, score=score, box=box) for name, score in found)
 
     def read(self, picture: Picture, *, model: str | None = None) -> tuple[TextRegion, ...]:
         self._called("read")
