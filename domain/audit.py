@@ -32,6 +32,8 @@ class Action(StrEnum):
     """somebody looked at a picture as it is, which is shown blurred otherwise"""
     RESTRICTED_SEEN = "restricted.seen"
     """somebody looked at what is for few eyes"""
+    BANK_CHANGED = "bank.changed"
+    """a hash bank was made or set, or hashes came into it or went; which hashes, its own history tells"""
     CONFIGURATION_ADDED = "configuration.added"
     CONFIGURATION_ACTIVATED = "configuration.activated"
 

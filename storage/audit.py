@@ -4,8 +4,9 @@ Rows are numbered without gaps, so whoever adds one locks the head until the tra
 jobs, are written here.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import Connection, insert, literal, select, update
@@ -13,6 +14,8 @@ from sqlalchemy import Connection, insert, literal, select, update
 from domain.audit import Action, Actor, AuditEntry, chained
 from storage.clock import moment
 from storage.review_tables import audit_head, audit_log
+
+T = TypeVar("T")
 
 AT_ONCE = 1_000
 
@@ -29,6 +32,16 @@ class Break(BaseModel):
 
     seq: int
     problem: str
+
+
+@dataclass(frozen=True)
+class Act:
+    """What somebody does, as the log will tell it."""
+
+    who: Actor
+    action: Action
+    subject: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Verified(BaseModel):
@@ -58,6 +71,13 @@ def record(connection: Connection, who: Actor, action: Action, subject: str, **f
     connection.execute(insert(audit_log).values(**entry.model_dump()))
     connection.execute(update(audit_head).where(audit_head.c.id == 1).values(seq=entry.seq, hash=entry.hash))
     return entry
+
+
+def recorded(connection: Connection, act: Act, work: Callable[..., T], *arguments: Any, **named: Any) -> T:  # noqa: ANN401
+    """Do `work(connection, ...)` and add the row that says so."""
+    answer = work(connection, *arguments, **named)
+    record(connection, act.who, act.action, act.subject, **act.facts)
+    return answer
 
 
 def head(connection: Connection) -> Head:

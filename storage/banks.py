@@ -4,6 +4,7 @@ A bank is a tenant's. A restricted one is for few eyes: where a caller may not s
 if there were none. What a worker reads of them is in `bank_reading.py`.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -290,3 +291,8 @@ def _entries(connection: Connection, bank: Row[Any], page: Page, *, present: boo
 def _check_share(share: float) -> None:
     if not 0 <= share <= 1:
         raise InvalidRequest(f"a share of {share} is none; it is 0 (no picture is looked up) to 1 (all are)")
+
+
+def anonymous(tenant: str, name: str) -> str:
+    """Return how the audit log calls a bank: the same for the same one, and no name, which may be for few eyes."""
+    return f"bank {hashlib.sha256(f'{tenant}/{name}'.encode()).hexdigest()[:12]}"

@@ -1,23 +1,28 @@
 """Hash banks over HTTP. Restricted banks are for keys with that scope; to others it is as if there were none."""
 
 import io
-from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from domain.access import Principal, Scope
+from domain.audit import Action
 from domain.errors import InvalidRequest
 from gateway.api.access import Administrator, Reader
 from gateway.api.jobs import NAME
 from gateway.api.problems import responses
 from gateway.api.resources import Resources, Served
-from storage import banks
-from storage.banks import BankView, EntryView, Imported, Page
+from storage import audit, banks
+from storage.audit import Act
+from storage.banks import BankView, EntryView, Imported, Page, anonymous
 from storage.promotions import Why
+from storage.reviews import actor
 from storage.signals import Kind, Signal, Signals, as_csv, as_plain, checked, parse
+
+T = TypeVar("T")
 
 router = APIRouter(prefix="/v1/banks", tags=["banks"])
 
@@ -81,7 +86,7 @@ async def create(served: Served, who: Administrator, fresh: NewBank) -> BankView
     """Make an empty bank."""
     if fresh.restricted:
         who.require(Scope.RESTRICTED)
-    return await served.write(banks.create, who.tenant, **fresh.model_dump())
+    return await _changed(served, who, banks.create, **fresh.model_dump())
 
 
 @router.patch("/{bank}", summary="Configure a hash bank", responses=responses(401, 403, 404, 409, 422, 503))
@@ -93,7 +98,7 @@ async def configure(served: Served, who: Administrator, bank: Bank, changes: Cha
     if changes.restricted:
         who.require(Scope.RESTRICTED)
     told = changes.model_dump()
-    return await served.write(banks.configure, who.tenant, bank, **told, sees_restricted=_sees(who))
+    return await _changed(served, who, banks.configure, bank, **told, sees_restricted=_sees(who))
 
 
 @router.get("/{bank}/entries", summary="List a bank's hashes", responses=responses(401, 403, 404, 422, 503))
@@ -132,7 +137,7 @@ async def history(
 async def add(served: Served, who: Administrator, bank: Bank, fresh: NewEntry) -> EntryView:
     """Put a hash into a bank."""
     signal, why = checked(fresh.kind, fresh.value, fresh.labels), _why(who, fresh.because)
-    return await served.write(banks.add, who.tenant, bank, signal, why, sees_restricted=_sees(who))
+    return await _changed(served, who, banks.add, bank, signal, why, sees_restricted=_sees(who))
 
 
 @router.delete("/{bank}/entries/{kind}/{value}", summary="Remove a hash", responses=responses(401, 403, 404, 422, 503))
@@ -141,7 +146,7 @@ async def remove(
 ) -> EntryView:
     """Take a hash out of a bank; its history stays."""
     why = _why(who, because)
-    return await served.write(banks.remove, who.tenant, bank, kind, value, why, sees_restricted=_sees(who))
+    return await _changed(served, who, banks.remove, bank, kind, value, why, sees_restricted=_sees(who))
 
 
 @router.post(
@@ -168,7 +173,7 @@ async def import_(
         raise InvalidRequest("the body is empty; send the hashes in it")
     read = await served.call(lambda: _parsed(body, kind))
     why = _why(who, because)
-    done = await served.write(banks.import_signals, who.tenant, bank, read.signals, why, sees_restricted=_sees(who))
+    done = await _changed(served, who, banks.import_signals, bank, read.signals, why, sees_restricted=_sees(who))
     return done.model_copy(update={"left_out": read.left_out})
 
 
@@ -221,3 +226,16 @@ def _sees(who: Principal) -> bool:
 
 def _why(who: Principal, because: str) -> Why:
     return Why(by=who.key_name, because=because)
+
+
+async def _changed(
+    served: Resources,
+    who: Principal,
+    work: Callable[..., T],
+    name: str,
+    *arguments: Any,  # noqa: ANN401
+    **named: Any,  # noqa: ANN401
+) -> T:
+    """Change a bank of the caller's tenant, and have the audit log say so."""
+    act = Act(actor(who), Action.BANK_CHANGED, anonymous(who.tenant, name), {"by": work.__name__})
+    return await served.write(audit.recorded, act, work, who.tenant, name, *arguments, **named)

@@ -1,21 +1,25 @@
 """`sightline banks`: hash banks, on the installation's database."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from domain.audit import Action
 from domain.errors import InvalidRequest
 from gateway.commands.options import AsJson, Data, Tenant
 from gateway.commands.output import moment, print_json, print_table, remark
 from gateway.commands.reach import at_the_machine, from_database, on_database
-from storage import banks, tenants
-from storage.banks import EntryView, Page
+from storage import audit, banks, tenants
+from storage.audit import Act
+from storage.banks import EntryView, Page, anonymous
 from storage.promotions import Why
 from storage.signals import Kind, Signal, Signals, as_csv, as_plain, checked, parse
+
+T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True, help="Hash banks: what pictures are compared with. Works on the database itself."
@@ -42,7 +46,7 @@ def create(
 ) -> None:
     """Make an empty bank."""
     from_database(data, tenants.get, tenant)
-    made = on_database(data, banks.create, tenant, name, restricted=restricted, share=1.0 if share is None else share)
+    made = _changed(data, banks.create, tenant, name, restricted=restricted, share=1.0 if share is None else share)
     print_json(made) if as_json else typer.echo(f"made the bank {name}")
 
 
@@ -79,7 +83,7 @@ def configure(
     data: Data = None,
 ) -> None:
     """Change which share of pictures is looked up, or make a bank restricted."""
-    done = on_database(data, banks.configure, tenant, name, share=share, restricted=restricted)
+    done = _changed(data, banks.configure, tenant, name, share=share, restricted=restricted)
     said = f"{name} takes part for a share of {done.share:g}{', restricted' if done.restricted else ''}"
     print_json(done) if as_json else typer.echo(said)
 
@@ -97,7 +101,7 @@ def add(
     data: Data = None,
 ) -> None:
     """Put a hash into a bank."""
-    made = on_database(data, banks.add, tenant, name, checked(kind, value, label or []), _why(by, because))
+    made = _changed(data, banks.add, tenant, name, checked(kind, value, label or []), _why(by, because))
     print_json(made) if as_json else typer.echo(f"{name} has the {kind} hash {made.value}")
 
 
@@ -113,7 +117,7 @@ def remove(
     data: Data = None,
 ) -> None:
     """Take a hash out of a bank; its history stays."""
-    gone = on_database(data, banks.remove, tenant, name, kind, value, _why(by, because))
+    gone = _changed(data, banks.remove, tenant, name, kind, value, _why(by, because))
     print_json(gone) if as_json else typer.echo(f"{name} has the {kind} hash {gone.value} no more")
 
 
@@ -132,7 +136,7 @@ def import_(
 ) -> None:
     """Put the hashes of a file into a bank: all of them or, where one line is bad, none."""
     read = _read(file, kind)
-    done = on_database(data, banks.import_signals, tenant, name, read.signals, _why(by, because))
+    done = _changed(data, banks.import_signals, tenant, name, read.signals, _why(by, because))
     done = done.model_copy(update={"left_out": read.left_out})
     if as_json:
         print_json(done)
@@ -225,3 +229,10 @@ def _print_entries(found: Iterable[EntryView], as_json: bool) -> None:
         for entry in found
     ]
     print_table(("kind", "hash", "labels", "added", "by", "because", "removed", "by", "because"), rows)
+
+
+def _changed(data: Path | None, work: Callable[..., T], tenant: str, name: str, *arguments: Any, **named: Any) -> T:  # noqa: ANN401
+    """Change a bank, and have the audit log say so."""
+    act = Act(at_the_machine(tenant), Action.BANK_CHANGED, anonymous(tenant, name), {"by": work.__name__})
+    done: T = on_database(data, audit.recorded, act, work, tenant, name, *arguments, **named)
+    return done

@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from domain.access import Scope
+from domain.audit import Action
 from gateway.commands.reach import at_the_machine
 from sightline import app
-from storage import banks, tenants
+from storage import audit, banks, tenants
 from storage.promotions import Why
 from storage.session import read, write
 from storage.settings import Settings
@@ -247,3 +248,14 @@ def test_the_command_names_what_it_cannot_read_or_find(run, tmp_path: Path) -> N
     assert run("create", "Not A Name")[0] == 1
     assert "no tenant" in run("create", "x", "--tenant", "nobody")[1]
     assert "--by" in run("add", "harmful", "pdq", PDQ, "--by", "x" * 201)[1]
+
+
+def test_each_change_of_a_bank_stands_in_the_audit_log_without_its_name(
+    gateway: TestClient, sees_all: Headers, engine: Engine
+) -> None:
+    make(gateway, sees_all, "secret", restricted=True)
+    gateway.post("/v1/banks/secret/entries", json={"kind": "pdq", "value": PDQ}, headers=sees_all)
+    changes = read(engine, audit.entries, action=Action.BANK_CHANGED)
+    assert [row.facts["by"] for row in changes] == ["create", "add"]
+    assert len({row.subject for row in changes}) == 1
+    assert "secret" not in str(changes)
