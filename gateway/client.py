@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from domain.applications.application import Configured
 from domain.errors import BacklogFull, InvalidRequest, SightlineError, Unavailable
 from domain.jobs import JobState
 from domain.reviews import Decision
+from domain.statements import Source
 from domain.texts import printable
 from storage.configurations import Activation, ConfigurationView
 from storage.feed import FeedEvent
@@ -156,6 +158,19 @@ class Client:
     def versions(self, job_id: UUID) -> list[Version]:
         """Return what the machine answered and what people made of it."""
         return [Version.model_validate(each) for each in self._call("GET", f"/v1/jobs/{job_id}/versions").json()]
+
+    def statement(
+        self,
+        job_id: UUID,
+        puid: str,
+        applied_on: date,
+        source: Source = "SOURCE_VOLUNTARY",
+        territories: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Return the statement of reasons for what was decided of a job, as the DSA's database takes it."""
+        told = {"puid": puid, "applied_on": applied_on.isoformat(), "source": source, "territory": list(territories)}
+        found: dict[str, Any] = self._call("GET", f"/v1/jobs/{job_id}/statement", params=told).json()
+        return found
 
     def configurations(self, application: str) -> list[ConfigurationView]:
         """Return the versions of an application's configurations."""

@@ -281,6 +281,18 @@ def appeal(connection: Connection, who: Principal, job_id: UUID, note: str) -> R
     return _views(connection, [connection.execute(select(reviews).where(reviews.c.id == fresh["id"])).one()])[0]
 
 
+def last_word(connection: Connection, job_id: UUID) -> Verb | None:
+    """Return how a person settled the newest decided item about a job's result; None where nobody has.
+
+    What was decided while the job had no result, as of one that failed and was started anew, is about none.
+    """
+    settled = select(decisions.c.verb).join(reviews, reviews.c.id == decisions.c.review_id)
+    decided = (reviews.c.state == ReviewState.DECIDED.value, decisions.c.from_version.is_not(None))
+    mine = settled.where(reviews.c.job_id == job_id, *decided)
+    verb = connection.execute(mine.order_by(decisions.c.id.desc()).limit(1)).scalar()
+    return None if verb is None else Verb(verb)
+
+
 def withdraw(connection: Connection, job_id: UUID) -> None:
     """Take back what was asked about a job that starts anew."""
     waiting = (reviews.c.job_id == job_id, reviews.c.decided_at.is_(None))

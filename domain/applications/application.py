@@ -14,6 +14,7 @@ from domain.geometry import Box, Mask, Value
 from domain.marks import Mark
 from domain.problems import field_problems
 from domain.reviews import ReviewNeed
+from domain.statements import Asked
 from domain.studies import StudyFacts
 from domain.vision import Hashes, Picture, Vision
 
@@ -177,6 +178,9 @@ class Application(Generic[P, R]):
     """what is asked of people about a result; None where nobody need look"""
     lessons: Callable[[R], Sequence[Lesson]] | None = None
     """what a model learns from a result that a person has confirmed"""
+    statement: Callable[[R, Asked, bool], BaseModel] | None = None
+    """the statement of reasons for a result, by what is asked and whether a person decided; None where it restricts
+    nothing; may raise InvalidRequest"""
     failures: str | None = None
     """the queue in which people are asked about a job that ended without an answer; None where nobody is"""
     kinds: Mapping[str, type[BaseModel]] = field(default_factory=dict)

@@ -1,5 +1,6 @@
-"""`sightline jobs`: list, show, cancel, replay, watch."""
+"""`sightline jobs`: list, show, state the reasons, cancel, replay, watch."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import typer
 
 from domain.jobs import JobState, Lane
+from domain.statements import Source
 from gateway.commands.options import AsJson, Data
 from gateway.commands.output import moment, print_json, print_json_line, print_table, remark, state
 from gateway.commands.reach import client
@@ -56,6 +58,20 @@ def show(
         print_json({**job.model_dump(mode="json"), "result": result.model_dump(mode="json") if result else None})
     else:
         _print(job, result)
+
+
+@app.command()
+def statement(
+    job_id: JobId,
+    puid: Annotated[str, typer.Option(help="Your own unique id for the statement.")],
+    applied_on: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="From when the restriction holds.")],
+    source: Annotated[Source, typer.Option(help="How you came to look at it.")] = "SOURCE_VOLUNTARY",
+    territory: Annotated[list[str] | None, typer.Option(help="Where it holds: DE; as often as there are.")] = None,
+    data: Data = None,
+) -> None:
+    """Print the statement of reasons for what was decided, as JSON for the DSA's transparency database."""
+    with client(data) as gateway:
+        print_json(gateway.statement(job_id, puid, applied_on.date(), source, territory or ()))
 
 
 @app.command()

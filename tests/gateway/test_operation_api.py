@@ -124,6 +124,7 @@ def test_the_openapi_document_is_valid_and_complete(gateway: TestClient) -> None
         ("POST", "/v1/images"),
         ("GET", "/v1/images/{sha256}"),
         ("GET", "/v1/jobs/{job_id}/versions"),
+        ("GET", "/v1/jobs/{job_id}/statement"),
         ("POST", "/v1/jobs/{job_id}/appeal"),
         ("GET", "/v1/events"),
         ("GET", "/v1/banks"),

@@ -3,15 +3,18 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
+from domain.applications import application
 from domain.events import EventType, ending
 from domain.jobs import JobState
 from storage.counters import counts
 from storage.image_store import FOLDERS, ImageStore
 from storage.images import sweep
+from storage.review_tables import reviews
 from storage.session import read
 from storage.tables import events, findings, images, job_images, jobs, model_calls, results
 from tests.support.drill import QUICK
@@ -65,8 +68,16 @@ def _check(connection: Connection, submitted: set[UUID]) -> None:
     }, "one set of findings"
     assert set(_per_job(connection, model_calls)) <= succeeded
     assert _per_job(connection, job_images) == dict.fromkeys(rows, 1), "one picture each, as it was submitted"
+    asked_about = {job_id for job_id in succeeded if needs(rows[job_id].application, kept[job_id].body)}
+    assert _per_job(connection, reviews) == dict.fromkeys(asked_about, 1), "one item for each result that asks for one"
     _check_events(connection, {job_id: JobState(row.state) for job_id, row in rows.items()})
     assert _counted(connection) == states(connection), "counters agree with the rows"
+
+
+def needs(name: str, body: dict[str, Any]) -> bool:
+    """Say whether a result of an application is to be put before people."""
+    wanted = application(name)
+    return wanted.review(wanted.result.model_validate(body)) is not None
 
 
 def _per_job(connection: Connection, table) -> dict[UUID, int]:
@@ -76,7 +87,7 @@ def _per_job(connection: Connection, table) -> dict[UUID, int]:
 
 def _check_events(connection: Connection, ended: dict[UUID, JobState]) -> None:
     told: dict[UUID, list[str]] = defaultdict(list)
-    of_jobs = select(events.c.job_id, events.c.type).where(events.c.job_id.is_not(None)).order_by(events.c.id)
+    of_jobs = select(events.c.job_id, events.c.type).where(events.c.type.startswith("job.")).order_by(events.c.id)
     for job_id, kind in connection.execute(of_jobs):
         told[job_id].append(kind)
     ends = {ending(state) for state in JobState if state.ended}

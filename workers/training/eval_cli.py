@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +19,8 @@ from workers.training.showing import counter
 
 if TYPE_CHECKING:
     from workers.training.evaluating.candidate import Candidate
+    from workers.training.evaluating.comparing import Comparison
+    from workers.training.evaluating.holding import Outcome
     from workers.training.evaluating.judged import Advance, Judged
     from workers.training.evaluating.paper import Paper
     from workers.training.measures.evaluation import Evaluation
@@ -89,6 +91,63 @@ def eval_model(  # noqa: PLR0913  (each is an option of the command)
         from workers.training.evaluating.report import write
 
         write(told, judged, out, settings.image_limits)
+
+
+@app.command("moderation")
+def eval_moderation(  # noqa: PLR0913  (each is an option of the command)
+    dataset: Annotated[Path, typer.Argument(help="A folder with labels.jsonl, or with a folder for each label.")],
+    policy: Annotated[str, typer.Option(help="The name of a policy, kept or shipped.")] = "default",
+    version: Annotated[int | None, typer.Option(min=0, help="Of that policy; default: the active one.")] = None,
+    draft: Annotated[Path | None, typer.Option(help="A policy's TOML or JSON file, judged beside the other.")] = None,
+    tenant: Annotated[str, typer.Option(help="Whose policies and hash banks.")] = "default",
+    profile: Annotated[str | None, typer.Option(help="A profile; default: SIGHTLINE_MODELS.")] = None,
+    share: Annotated[str | None, typer.Option(help="Judge this share of the set, such as held-out.")] = None,
+    only: Annotated[str | None, typer.Option(help="Judge the items whose path this pattern finds.")] = None,
+    listed: Annotated[Path | None, typer.Option("--list", help="Judge the items that this file names.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for figures, confusion matrix and worst cases.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of a one-machine installation.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold labelled pictures to a policy, and to a draft of one, as jobs would be, and score what is decided."""
+    with _needing_the_worker():
+        from workers.training.evaluating.comparing import compared, write_both
+        from workers.training.evaluating.report import write
+        from workers.training.sets.moderated import read
+
+    settings = load_settings(data=data)
+    settings = settings.model_copy(update={"models": profile}) if profile else settings
+    if out is not None:
+        _can_be_written(out)
+    paper = _paper(read(dataset), None, share, only, listed)
+    outcomes = _of_policies(settings, tenant, (policy, version), draft, paper)
+    if draft is not None:
+        comparison = compared(*outcomes)
+        typer.echo(comparison.model_dump_json(indent=2)) if as_json else _print_comparison(comparison)
+        if out is not None:
+            write_both(comparison, outcomes, out, settings.image_limits)
+        return
+    [(told, judged, _)] = outcomes
+    typer.echo(told.model_dump_json(indent=2)) if as_json else _print(told)
+    if out is not None:
+        write(told, judged, out, settings.image_limits)
+
+
+def _of_policies(
+    settings: Settings, tenant: str, named: tuple[str, int | None], draft: Path | None, paper: "Paper"
+) -> "list[Outcome]":
+    """Judge a policy by name and version, and after it a draft where there is one."""
+    from workers.database import database
+    from workers.registry import load_profile
+    from workers.training.evaluating.holding import Bench, evaluate
+    from workers.training.evaluating.policies import cannot_follow, drafted, kept
+
+    with database(settings) as engine:
+        policies = [kept(engine, tenant, *named), *([drafted(draft)] if draft is not None else [])]
+        if len(policies) > 1 and (why := cannot_follow(*policies)):
+            typer.echo(why, err=True)
+        bench = Bench(settings, load_profile(settings.models), engine, tenant)
+        with counter(f"{named[0]} on {paper.whole.place.name}", len(paper.part.items())) as advance:
+            return evaluate(bench, policies, paper, _command(), advance)
 
 
 def _can_be_written(out: Path) -> None:
@@ -171,12 +230,31 @@ def _print(told: "Evaluation") -> None:
     told_of = dict.fromkeys(name for figures in told.per_class.values() for name in figures)
     names = [name for name in told_of if not name.endswith(("_low", "_high"))]
     if names:
-        rows = [(label, *(_number(of_one.get(name)) for name in names)) for label, of_one in told.per_class.items()]
+        rows = [(label, *(_cell(of_one, name) for name in names)) for label, of_one in told.per_class.items()]
         print_table(("", *names), rows)
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    from workers.printing import print_table
+
+    _print(comparison.before)
+    _print(comparison.after)
+    rows = [(one.picture, " ".join(one.labels), one.before, one.after) for one in comparison.differences]
+    typer.echo(f"{len(rows)} of {comparison.before.count} pictures are decided otherwise")
+    if rows:
+        print_table(("picture", "labels", "before", "after"), rows)
 
 
 def _between(interval: tuple[float, float] | None) -> str:
     return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+
+
+def _cell(figures: Mapping[str, float | None], name: str) -> str:
+    """Return a figure, with its 95% interval where it has one."""
+    value, low, high = (figures.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if value is None or low is None or high is None:
+        return _number(value)
+    return f"{_number(value)} ({low:.2f}-{high:.2f})"
 
 
 def _number(value: float | None) -> str:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from domain.applications.application import Application, Retrospect
 from domain.applications.moderation.expectations import mismatches
+from domain.applications.moderation.lessons import lessons
 from domain.applications.moderation.marks import marks
 from domain.applications.moderation.parameters import ModerationParameters
 from domain.applications.moderation.policy import FAILURES, Policy, shipped_bodies, succeeds
 from domain.applications.moderation.redeciding import redecided
 from domain.applications.moderation.result import ModerationResult, findings, headline, review
 from domain.applications.moderation.run import run
+from domain.applications.moderation.statement import stated
 
 APPLICATION = Application(
     name="moderation",
@@ -24,6 +26,8 @@ APPLICATION = Application(
     mismatches=mismatches,
     samples=Path(__file__).parent / "samples",
     review=review,
+    lessons=lambda result: tuple(lessons(result)),
+    statement=stated,
     failures=FAILURES,
     kinds={"policy": Policy},
     shipped={("policy", name): body for name, body in shipped_bodies().items()},

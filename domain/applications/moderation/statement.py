@@ -17,15 +17,12 @@ from domain.applications.moderation.result import Decision, Judged, ModerationRe
 from domain.applications.moderation.sentences import HOW, where
 from domain.errors import InvalidRequest
 from domain.geometry import Value
+from domain.statements import Asked, Country, Puid, Source
 
 MOST_FACTS = 5_000
 
-Source = Literal["SOURCE_ARTICLE_16", "SOURCE_TRUSTED_FLAGGER", "SOURCE_TYPE_OTHER_NOTIFICATION", "SOURCE_VOLUNTARY"]
-"""How the provider came to look at it: by a notice, a trusted flagger, another notification, or of its own accord."""
 Automation = Literal["AUTOMATED_DECISION_FULLY", "AUTOMATED_DECISION_PARTIALLY", "AUTOMATED_DECISION_NOT_AUTOMATED"]
 Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Puid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,500}$")]
-Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 VISIBILITIES: dict[Decision, Visibility] = {
     Decision.FLAG: "DECISION_VISIBILITY_CONTENT_LABELLED",
@@ -100,6 +97,11 @@ def statement(
         automated_decision="AUTOMATED_DECISION_PARTIALLY" if decided_by_person else "AUTOMATED_DECISION_FULLY",
         puid=puid,
     )
+
+
+def stated(result: ModerationResult, asked: Asked, decided_by_person: bool) -> StatementOfReasons:
+    """Return the statement of reasons that a platform asks for. Raises as `statement` does."""
+    return statement(result, decided_by_person=decided_by_person, **dict(asked))
 
 
 def _grounded(result: ModerationResult) -> tuple[Judged, Ground]:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from domain.applications import Application, Case
-from domain.applications.application import Parameters
+from domain.applications.application import Banks, Parameters
 from domain.errors import ImageRejected, InvalidRequest, ModelError, ModelUnavailable, RunError
 from storage.claims import ClaimedJob
 from storage.settings import Settings
@@ -53,6 +53,7 @@ class Deciding:
     parameters: Mapping[str, Any]
     registry: Registry
     settings: Settings
+    banks: Banks | None = None
 
 
 def evaluate(deciding: Deciding, paper: Paper, iou: float, command: str, advance: Advance) -> tuple[Evaluation, Judged]:
@@ -80,12 +81,12 @@ def _decisions(deciding: Deciding, found: Dataset, advance: Advance) -> tuple[li
     census = Census()
     decisions, asked = list[Decision](), dict[str, None]()
     with database(deciding.settings) as engine:
-        residency = Residency(partial(_device, census), located=locating(engine, deciding.settings.data))
+        residency = Residency(partial(plain_device, census), located=locating(engine, deciding.settings.data))
         try:
             for image, there in truth(found):
                 vision = _vision(deciding, residency)
                 pixels = partial(_shown, parameters, look, found, image)
-                result, failure = _decided(deciding, parameters, vision, pixels)
+                result, failure = decided(deciding, parameters, vision, pixels)
                 decisions.append(Decision(image, found.path(image), there, result, failure))
                 asked |= dict.fromkeys(f"{call.model} {call.revision}" for call in vision.calls)
                 advance()
@@ -114,16 +115,20 @@ def _shown(parameters: Parameters, look: Look, found: Dataset, image: CocoImage)
     return [look(template), picture] if place == 0 else [picture, look(template)]
 
 
-def _decided(
+def decided(
     deciding: Deciding, parameters: Parameters, vision: JobVision, shown: Callable[[], list[Pixels]]
 ) -> tuple[Any, str]:
-    """Run one job as a worker would, but for the database; return the application's result, or how it failed."""
+    """Run one job as a worker would, but for the database; return the application's result, or how it failed.
+
+    Raises ModelUnavailable, and what the application raises of its parameters.
+    """
     try:
         with vision.residency.devices["cpu"].census.job():
             pixels = shown()
             parameters.check_images(len(pixels))
             pictures = tuple(vision.picture(str(place), one) for place, one in enumerate(pixels))
-            return deciding.application.run(Case(parameters, pictures, vision, NoMemory())), ""
+            case = Case(parameters, pictures, vision, NoMemory(), banks=deciding.banks)
+            return deciding.application.run(case), ""
     except ModelUnavailable:
         raise  # for any other picture it would be so too
     except (ImageRejected, RunError) as error:
@@ -132,22 +137,28 @@ def _decided(
 
 
 def _vision(deciding: Deciding, residency: Residency) -> JobVision:
-    job = ClaimedJob(
+    job = unkept_job(deciding.application.name)
+    return JobVision(job, 1, math.inf, deciding.registry, residency, lambda: None)
+
+
+def unkept_job(application: str, images: tuple[str, ...] = ()) -> ClaimedJob:
+    """Return a job that no database knows of, on pictures with these SHA-256."""
+    return ClaimedJob(
         id=uuid4(),
         token=1,
         tenant="",
-        application=deciding.application.name,
+        application=application,
         lane="standard",
         params={},
-        images=(),
+        images=images,
         attempts=0,
         suspect=False,
         deadline_in_s=None,
     )
-    return JobVision(job, 1, math.inf, deciding.registry, residency, lambda: None)
 
 
-def _device(census: Census, name: str) -> Device:
+def plain_device(census: Census, name: str) -> Device:
+    """Return a device that nobody watches over: a command ends with what goes wrong on it."""
     return Device(name, guard=lambda jobs, limit: nullcontext(), died=_died, census=census)
 
 

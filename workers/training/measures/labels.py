@@ -40,6 +40,16 @@ class PerLabel:
         called, are = self.precision.count, self.recall.count
         return 2 * self.recall.hits / (called + are) if called + are else None
 
+    @property
+    def f1_interval(self) -> tuple[float, float]:
+        """The 95% interval of F1 = 2J / (1 + J), where J is the share of right ones in all that are or were called so.
+
+        J is a counted share, so that it has Wilson's interval, and F1 only grows with it.
+        """
+        hits = self.recall.hits
+        low, high = wilson(hits, self.precision.count + self.recall.count - hits)
+        return 2 * low / (1 + low), 2 * high / (1 + high)
+
 
 def accuracy(predicted: Sequence[str], right: Sequence[str]) -> float:
     """Return the share of labels that are right, in [0, 1]. Raises ValueError where there are none."""

@@ -11,14 +11,15 @@ def data_hash(found: LabelledSet) -> str:
     """Return `sha256:` of a set. Raises InvalidRequest where a picture cannot be read."""
     total = hashlib.sha256(found.labels())
     for path in found.pictures():
-        total.update(_of_file(path))
+        total.update(bytes.fromhex(sha256_of(path)))
     return f"sha256:{total.hexdigest()}"
 
 
-def _of_file(path: Path) -> bytes:
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal. Raises InvalidRequest where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InvalidRequest(
             f"{path} cannot be read: {error.strerror}; the set names it: add it, or take what names it out"
