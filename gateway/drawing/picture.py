@@ -9,7 +9,7 @@ from domain.errors import ImageUnreadable
 from domain.geometry import Point
 from domain.images import FORMATS
 from domain.marks import BannerMark, BoxMark, Mark, MaskMark, PolygonMark, TextMark, Tone
-from gateway.drawing.letters import covers, cut, font, printable
+from gateway.drawing.letters import SMALLEST_PX, covers, cut, font, printable
 from gateway.drawing.painting import paint_text
 
 LONGEST = 2048
@@ -154,7 +154,10 @@ def _with_banners(canvas: Image.Image, banners: Sequence[BannerMark]) -> Image.I
     for at, banner in enumerate(banners):
         top = at * height
         pen.rectangle((0, top, canvas.width, top + height), fill=COLOURS[banner.tone])
-        text = cut(printable(banner.text), letters, canvas.width - letters)
-        pen.text((letters * 0.5, top + height / 2), text, fill="white", font=font(letters), anchor="lm")
+        size, wide = letters, canvas.width - letters
+        while size > max(letters // 3, SMALLEST_PX) and font(size).getlength(printable(banner.text)) > wide:
+            size -= 1  # smaller letters before a cut: on a long, narrow picture a warning must be read to its end
+        text = cut(printable(banner.text), size, wide)
+        pen.text((letters * 0.5, top + height / 2), text, fill="white", font=font(size), anchor="lm")
     tall.paste(canvas, (0, height * len(banners)))
     return tall

@@ -1,0 +1,1 @@
+"""Drafts of reports on medical images: what is seen, with its evidence, and what a reader has to settle."""
