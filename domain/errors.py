@@ -29,6 +29,7 @@ SightlineError
 │   └── ImageMissing           a row names an image that the store, which answers, does not have
 ├── BrokerUnsafe               the broker is set so that it would lose messages
 ├── ImageDamaged               what the store has is not what was sent
+├── OriginalUnreadable         an original of patient data was sealed under another key, or is not sealed
 ├── RunError                   a job's run ended in an error
 │   ├── ModelError             a model failed on this input
 │   │   └── LanguageUnserved   a translator does not serve these languages
@@ -231,6 +232,12 @@ class ImageDamaged(SightlineError):
     """The bytes that the image store has are not those that were sent; send the image again."""
 
     code = "image_damaged"
+
+
+class OriginalUnreadable(SightlineError):
+    """An original of patient data cannot be unsealed: another key, no key, or not what was sealed."""
+
+    code = "original_unreadable"
 
 
 class RunError(SightlineError):

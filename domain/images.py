@@ -14,6 +14,9 @@ FORMATS = {
 }
 """The allow-list: Pillow's name of a format -> its media type."""
 
+SEALED = "application/vnd.sightline.sealed"
+"""The media type of an original of patient data, encrypted. Nobody is shown one; its width and height are told as 1."""
+
 
 class ImageLimits(Value):
     """What is taken in. Checked on the header, before a pixel is decoded."""

@@ -138,7 +138,7 @@ class Client:
     def claim_next_review(self, **wanted: Any) -> ReviewView | None:  # noqa: ANN401  (application, queue, reason, seconds)
         """Hold the next review item that fits; None where there is none."""
         answer = self._call(
-            "POST", "/v1/reviews/next", json={name: it for name, it in wanted.items() if it is not None}
+            "POST", "/v1/reviews:next", json={name: it for name, it in wanted.items() if it is not None}
         )
         return ReviewView.model_validate_json(answer.content) if answer.content else None
 

@@ -11,7 +11,7 @@ from domain.applications import application
 from domain.errors import Conflict, ImageDamaged, ImageMissing, NotFound
 from gateway.api.resources import Resources
 from gateway.drawing import draw
-from storage import artifacts, jobs
+from storage import artifacts, images, jobs
 from storage.image_store import ImageStore
 from storage.images import keep_file
 from storage.jobs import JobView, ResultView
@@ -31,7 +31,7 @@ async def overlay(served: Resources, who: Principal, job_id: UUID, index: int) -
 def _overlay(engine: Engine, store: ImageStore, who: Principal, job_id: UUID, index: int) -> bytes:
     name, tenant, restricted = f"overlay-{index}.png", who.tenant, who.allows(Scope.RESTRICTED)
     job = read(engine, jobs.get, tenant, job_id)
-    if job.restricted:
+    if job.restricted or (index < len(job.images) and read(engine, images.restricted, tenant, job.images[index])):
         who.require(Scope.RESTRICTED)
     kept = read(engine, artifacts.find, tenant, job_id, name)
     if kept is not None:

@@ -109,14 +109,17 @@ def verify(connection: Connection, noted: Head | None = None) -> Verified:
     `noted` is a head that was written down before: the row of that number must still have that hash.
     """
     breaks: list[Break] = []
-    before, at_noted = Head(seq=0, hash=""), noted is None
+    before, at_noted, begun = Head(seq=0, hash=""), noted is None, head(connection)
     rows = 0
     for entry in _every(connection):
         breaks += _breaks(entry, before)
         at_noted = at_noted or (noted is not None and (entry.seq, entry.hash) == (noted.seq, noted.hash))
         before, rows = Head(seq=entry.seq, hash=entry.hash), rows + 1
+        if before.seq == begun.seq and before != begun:
+            breaks.append(Break(seq=before.seq, problem="is not the row that the log ended with"))
+    # Rows may come while this reads, so the end lies between where it was and where it is.
     kept = head(connection)
-    if kept != before:
+    if not begun.seq <= before.seq <= kept.seq or (before.seq == kept.seq and before != kept):
         breaks.append(Break(seq=kept.seq, problem=f"the log ends with {before.seq}, and should with {kept.seq}"))
     if noted is not None and not at_noted:
         breaks.append(Break(seq=noted.seq, problem=f"no row {noted.seq} has the hash that was noted, {noted.hash}"))

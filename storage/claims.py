@@ -35,7 +35,7 @@ from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
 from storage.heads import superseded
-from storage.reviews import Asked, ask
+from storage.reviews import Asked, ask, inherit
 from storage.tables import findings, in_state, job_images, jobs, model_calls, results, workers
 
 
@@ -299,6 +299,7 @@ def _store(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     ]
     if calls:
         connection.execute(insert(model_calls), calls)
+    inherit(connection, [outcome.job.id for outcome in outcomes])
 
 
 def _finding_row(job: ClaimedJob, position: int, found: Finding) -> dict[str, Any]:

@@ -7,6 +7,7 @@ data) is a typed error of the job.
 
 import hashlib
 import io
+import logging
 
 from PIL import Image, UnidentifiedImageError
 
@@ -61,7 +62,13 @@ def examine(data: bytes, limits: ImageLimits, name: str) -> ImageRef:
     return ImageRef(sha256=sha256, media_type=FORMATS[kind], bytes=len(data), width=width, height=height)
 
 
+def quiet() -> None:
+    """Keep what an image says of itself out of the logs: Pillow's debug lines quote the values of EXIF tags."""
+    logging.getLogger("PIL").setLevel(logging.INFO)
+
+
 def _header(data: bytes, limits: ImageLimits, name: str) -> tuple[str, int, int]:
+    quiet()
     try:
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
             bound(image, limits, name)

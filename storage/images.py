@@ -4,6 +4,7 @@ Bytes are stored first, rows second: a row never names bytes that were not there
 rows first, files second. The race between the two is closed in `_claim_file`.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ from sqlalchemy import Connection, Engine, Row, delete, select, text, tuple_, un
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import NotFound
-from domain.images import ImageRef
+from domain.images import SEALED, ImageRef
 from storage.clock import moment
 from storage.image_check import examine
 from storage.image_store import FOLDERS, ImageStore, name_of
+from storage.original_tables import originals
 from storage.session import read, write
 from storage.tables import artifacts, images, job_images, jobs
 
-__all__ = ["ImageStore", "Swept", "adopt", "examine", "keep", "keep_file", "owned", "sweep"]
+__all__ = ["ImageStore", "Swept", "adopt", "examine", "keep", "keep_file", "owned", "remove_unnamed", "sweep"]
 
 CHUNK = 500
 
@@ -73,23 +75,26 @@ def adopt(connection: Connection, tenant: str, ref: ImageRef) -> None:
 def owned(connection: Connection, tenant: str, sha256: str) -> ImageRef:
     """Return an image of the tenant.
 
-    Raises NotFound, also for an image that another tenant owns.
+    Raises NotFound, also for an image that another tenant owns, and for a sealed original, which is nobody's to see.
     """
     row = connection.execute(select(images).where(images.c.tenant == tenant, images.c.sha256 == sha256)).first()
-    if row is None:
+    if row is None or row.media_type == SEALED:
         raise NotFound(f"there is no image {sha256} of yours; send it first", sha256=sha256)
     return _ref(row)
 
 
 def restricted(connection: Connection, tenant: str, sha256: str) -> bool:
-    """Say whether a job of the tenant whose pictures are for few eyes has this image."""
-    closed = select(jobs.c.id).join(job_images, job_images.c.job_id == jobs.c.id)
-    return (
-        connection.execute(
-            closed.where(job_images.c.sha256 == sha256, jobs.c.tenant == tenant, jobs.c.restricted).limit(1)
-        ).first()
-        is not None
-    )
+    """Say whether an image of the tenant is for few eyes: a job's whose result is."""
+    wanted = select(images.c.restricted).where(images.c.tenant == tenant, images.c.sha256 == sha256)
+    return bool(connection.execute(wanted).scalar())
+
+
+def remove_unnamed(engine: Engine, store: ImageStore, sha256s: Iterable[str]) -> int:
+    """Remove, at once, those of these files that no row names; return how many they were.
+
+    Raises StorageUnavailable. What is left behind then is found by the sweep.
+    """
+    return sum(write(engine, _remove, store, name_of(sha256), math.inf) for sha256 in sorted(set(sha256s)))
 
 
 def sweep(engine: Engine, store: ImageStore, older_than_s: float, folders: Iterable[str] | None = None) -> Swept:
@@ -126,7 +131,9 @@ def _forget_unnamed(connection: Connection, older_than_s: float) -> list[str]:
         .join(jobs, jobs.c.id == job_images.c.job_id)
         .where(job_images.c.sha256 == images.c.sha256, jobs.c.tenant == images.c.tenant)
     )
-    unnamed = (images.c.created_at < moment(-older_than_s), ~by_job.exists())
+    same = (originals.c.sha256 == images.c.sha256, originals.c.tenant == images.c.tenant)
+    kept = select(originals.c.job_id).where(*same)
+    unnamed = (images.c.created_at < moment(-older_than_s), ~by_job.exists(), ~kept.exists())
     key = (images.c.tenant, images.c.sha256)
     some = select(*key).where(*unnamed).order_by(*key).limit(CHUNK).with_for_update(of=images)
     found = [tuple(row) for row in connection.execute(some)]

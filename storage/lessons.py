@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, select
 
 from domain.applications import application
 from domain.applications.application import Lesson
+from domain.audit import Action, Actor
 from domain.errors import InvalidRequest
 from domain.reviews import Verb
+from storage import audit
 from storage.image_store import ImageStore
 from storage.results import versions_of
-from storage.review_tables import review_decisions as decisions
 from storage.review_tables import reviews
-from storage.session import Engine, read
+from storage.reviews import last_words
+from storage.session import Engine, read, write
 from storage.tables import images, job_images, jobs, results
 
-CONFIRMING = tuple(verb.value for verb in (Verb.APPROVE, Verb.CORRECT, Verb.UPHOLD, Verb.OVERTURN))
+CONFIRMING = frozenset({Verb.APPROVE, Verb.CORRECT, Verb.UPHOLD, Verb.OVERTURN})
 BOXES, LABELS, PICTURES = "annotations.json", "labels.jsonl", "images"
 SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tif"}
 
@@ -50,8 +53,8 @@ class _Taught(NamedTuple):
     lesson: Lesson
 
 
-def export(engine: Engine, store: ImageStore, tenant: str, name: str, out: Path) -> Exported:
-    """Write what people decided of an application's results into a new folder.
+def export(engine: Engine, store: ImageStore, who: Actor, name: str, out: Path) -> Exported:
+    """Write what people decided of an application's results, of the actor's tenant, into a new folder.
 
     Raises InvalidRequest where the folder exists, the application teaches nothing, or nobody has decided anything.
     """
@@ -59,9 +62,10 @@ def export(engine: Engine, store: ImageStore, tenant: str, name: str, out: Path)
         raise InvalidRequest(f"{out} exists already; choose another folder or remove it")
     if application(name).lessons is None:
         raise InvalidRequest(f"the results of {name} are nothing that a model learns from")
-    taught = read(engine, _taught, tenant, name)
+    taught = read(engine, _taught, str(who.tenant), name)
     if not taught:
         raise InvalidRequest(f"nobody has confirmed or corrected a result of {name} yet; `sightline reviews list`")
+    write(engine, audit.record, who, Action.REVIEWS_EXPORTED, name, pictures=len(taught))
     (out / PICTURES).mkdir(parents=True)
     for each in taught:
         (out / PICTURES / _file(each)).write_bytes(store.get(each.sha256))
@@ -77,17 +81,15 @@ def export(engine: Engine, store: ImageStore, tenant: str, name: str, out: Path)
 def _taught(connection: Connection, tenant: str, name: str) -> list[_Taught]:
     """Return what a person has confirmed, each job by its newest decided item."""
     wanted = application(name)
-    settled = (
-        select(reviews.c.job_id, decisions.c.verb)
-        .join(decisions, decisions.c.review_id == reviews.c.id)
-        .where(reviews.c.tenant == tenant, reviews.c.application == name, reviews.c.state == "decided")
-        .where(~reviews.c.restricted)
-        .order_by(decisions.c.id)
-    )
-    last = {row.job_id: row.verb for row in connection.execute(settled)}
+    closed = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.restricted)
+    mine = (reviews.c.tenant == tenant, reviews.c.application == name, reviews.c.job_id.not_in(closed))
+    last = last_words(connection, *mine)
     found = []
     for job_id in sorted(job_id for job_id, verb in last.items() if verb in CONFIRMING):
-        result = wanted.result.model_validate(versions_of(connection, job_id)[-1].body)
+        try:
+            result = wanted.result.model_validate(versions_of(connection, job_id)[-1].body)
+        except ValidationError:
+            continue  # of an earlier contract, which taught other things
         shown = _images(connection, tenant, job_id)
         sizes = connection.execute(select(results.c.pictures).where(results.c.job_id == job_id)).scalar_one()
         assert wanted.lessons is not None

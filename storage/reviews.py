@@ -5,6 +5,7 @@ time to another is refused, as a fenced worker is. Nobody is shown another tenan
 the scope for them: to them, these are not there.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Connection, Row, Text, and_, cast, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Text, and_, cast, func, insert, null, or_, select, tuple_, update
 from uuid_utils.compat import uuid7
 
 from domain.access import Principal, Scope
@@ -41,7 +42,7 @@ from storage.clock import moment
 from storage.results import Version, add_version, versions_of
 from storage.review_tables import review_decisions as decisions
 from storage.review_tables import reviews
-from storage.tables import jobs
+from storage.tables import images, job_images, jobs
 from storage.telling import told
 
 MAX_PAGE = 500
@@ -119,9 +120,24 @@ def ask(connection: Connection, asked: Sequence[Asked]) -> None:
     connection.execute(insert(reviews).values(created_at=moment()), rows)
     closed = [one.job_id for one in asked if one.need.restricted]
     if closed:
-        connection.execute(update(jobs).where(jobs.c.id.in_(closed)).values(restricted=True))
+        _close(connection, closed)
     for row in rows:
         _tell(connection, EventType.REVIEW_ASKED, row, {"reasons": row["reasons"]})
+
+
+def inherit(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Have jobs be for few eyes whose pictures are, whatever they were asked about them."""
+    shown = select(job_images.c.job_id).join(images, images.c.sha256 == job_images.c.sha256)
+    mine = shown.where(job_images.c.job_id == jobs.c.id, images.c.tenant == jobs.c.tenant, images.c.restricted)
+    connection.execute(update(jobs).where(jobs.c.id.in_(ids), mine.exists()).values(restricted=True))
+
+
+def _close(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Have jobs, and their pictures wherever else they are named, be for few eyes."""
+    connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(restricted=True))
+    named = select(jobs.c.tenant, job_images.c.sha256).join(job_images, job_images.c.job_id == jobs.c.id)
+    mine = tuple_(images.c.tenant, images.c.sha256).in_(named.where(jobs.c.id.in_(ids)))
+    connection.execute(update(images).where(mine).values(restricted=True))
 
 
 def listing(
@@ -154,18 +170,20 @@ def listing(
 
 def queues(connection: Connection, who: Principal) -> list[QueueView]:
     """Return what waits, by application, queue and first reason."""
+    alike = (reviews.c.application, reviews.c.queue, cast(reviews.c.reasons, Text).label("reasons"))
     rows = connection.execute(
-        select(reviews.c.application, reviews.c.queue, reviews.c.reasons, reviews.c.created_at)
+        select(*alike, func.count().label("waiting"), func.min(reviews.c.created_at).label("oldest"))
         .where(*_seen_by(who), reviews.c.decided_at.is_(None))
-        .order_by(reviews.c.created_at)
+        .group_by(reviews.c.application, reviews.c.queue, cast(reviews.c.reasons, Text))
     )
     found: dict[tuple[str, str, str], QueueView] = {}
     for row in rows:
-        for reason in row.reasons:
+        for reason in json.loads(row.reasons):
             key = (row.application, row.queue, reason)
+            told = QueueView(application=key[0], queue=key[1], reason=reason, waiting=row.waiting, oldest=row.oldest)
             seen = found.get(key)
-            counted = QueueView(application=key[0], queue=key[1], reason=key[2], waiting=1, oldest=row.created_at)
-            found[key] = seen.model_copy(update={"waiting": seen.waiting + 1}) if seen else counted
+            more = {"waiting": told.waiting + seen.waiting, "oldest": min(told.oldest, seen.oldest)} if seen else {}
+            found[key] = told.model_copy(update=more)
     return [found[key] for key in sorted(found)]
 
 
@@ -205,7 +223,7 @@ def claim_next(
     None where there is none. Two who ask at the same moment get two different items.
     """
     _check_seconds(seconds)
-    wanted = select(reviews).where(*_seen_by(who), reviews.c.decided_at.is_(None), _free(), _not_mine(who.key_id))
+    wanted = select(reviews.c.id).where(*_seen_by(who), reviews.c.decided_at.is_(None), _free(), _not_mine(who.key_id))
     for column, value in ((reviews.c.application, application), (reviews.c.queue, queue)):
         if value is not None:
             wanted = wanted.where(column == value)
@@ -222,7 +240,7 @@ def release(connection: Connection, who: Principal, review_id: UUID) -> ReviewVi
     if not row.held or row.claimed_by != who.key_id:
         raise Conflict(f"you do not hold review {review_id}")
     connection.execute(update(reviews).where(reviews.c.id == review_id).values(**_NOBODY))
-    audit.record(connection, actor(who), Action.REVIEW_RELEASED, f"review {review_id}")
+    audit.record(connection, _acting(who, row), Action.REVIEW_RELEASED, f"review {review_id}")
     return get(connection, who, review_id)
 
 
@@ -248,7 +266,9 @@ def settle(connection: Connection, who: Principal, review_id: UUID, held: int, d
     facts = {"verb": decision.verb.value, "reason": decision.reason, "state": outcome.state.value, "version": after}
     if outcome.settles:
         _tell(connection, EventType.REVIEW_DECIDED, dict(row._mapping), {**facts, "kind": row.kind})
-    audit.record(connection, actor(who), Action.REVIEW_DECIDED, f"review {review_id}", job=str(row.job_id), **facts)
+    audit.record(
+        connection, _acting(who, row), Action.REVIEW_DECIDED, f"review {review_id}", job=str(row.job_id), **facts
+    )
     return get(connection, who, review_id)
 
 
@@ -264,33 +284,48 @@ def appeal(connection: Connection, who: Principal, job_id: UUID, note: str) -> R
     ).first()
     if job is None:
         raise NotFound(f"there is no job {job_id}")
+    if job.restricted and not who.allows(Scope.RESTRICTED):
+        raise Forbidden(f"what was decided of job {job_id} is for keys with the scope 'restricted'", scope="restricted")
     if not versions_of(connection, job_id):
         raise TransitionRefused(f"job {job_id} has no result", state=job.state)
     earlier = connection.execute(select(reviews).where(reviews.c.job_id == job_id).order_by(reviews.c.id)).all()
     if any(row.decided_at is None for row in earlier):
         raise Conflict(f"job {job_id} still waits for a decision; an appeal is against one that was taken")
-    barred = {str(step.reviewer) for row in earlier for step in _steps(connection, row.id)}
+    barred = {str(who.key_id), *(str(step.reviewer) for row in earlier for step in _steps(connection, row.id))}
     need = ReviewNeed(
-        queue=earlier[-1].queue if earlier else "appeals", reasons=("appeal",), restricted=job.restricted, priority=5
+        queue=earlier[-1].queue if earlier else "appeals",
+        reasons=("appeal",),
+        restricted=job.restricted,
+        four_eyes=any(row.four_eyes for row in earlier),
+        priority=5,
     )
     fresh = _row(Asked(job_id, who.tenant, job.application, need))
     fresh |= {"kind": ReviewKind.APPEAL.value, "summary": note, "barred": sorted(barred)}
     connection.execute(insert(reviews).values(created_at=moment(), **fresh))
     _tell(connection, EventType.REVIEW_APPEALED, fresh, {})
-    audit.record(connection, actor(who), Action.REVIEW_APPEALED, f"review {fresh['id']}", job=str(job_id))
+    audit.record(connection, _acting(who, job), Action.REVIEW_APPEALED, f"review {fresh['id']}", job=str(job_id))
     return _views(connection, [connection.execute(select(reviews).where(reviews.c.id == fresh["id"])).one()])[0]
 
 
-def last_word(connection: Connection, job_id: UUID) -> Verb | None:
-    """Return how a person settled the newest decided item about a job's result; None where nobody has.
+def last_words(connection: Connection, *of: ColumnElement[bool]) -> dict[UUID, Verb]:
+    """Return, by job, how people settled what its result is; `of` says whose items.
 
-    What was decided while the job had no result, as of one that failed and was started anew, is about none.
+    An appeal that is upheld lets stand what was decided before it. What was decided while the job had no result, as of
+    one that failed and was started anew, is about none.
     """
-    settled = select(decisions.c.verb).join(reviews, reviews.c.id == decisions.c.review_id)
-    decided = (reviews.c.state == ReviewState.DECIDED.value, decisions.c.from_version.is_not(None))
-    mine = settled.where(reviews.c.job_id == job_id, *decided)
-    verb = connection.execute(mine.order_by(decisions.c.id.desc()).limit(1)).scalar()
-    return None if verb is None else Verb(verb)
+    settled = select(decisions.c.job_id, decisions.c.verb).join(reviews, reviews.c.id == decisions.c.review_id)
+    about = (reviews.c.state == ReviewState.DECIDED.value, decisions.c.from_version.is_not(None))
+    found: dict[UUID, Verb] = {}
+    for row in connection.execute(settled.where(*about, *of).order_by(decisions.c.id)):
+        verb = Verb(row.verb)
+        if verb is not Verb.ESCALATE and not (verb is Verb.UPHOLD and row.job_id in found):
+            found[row.job_id] = verb
+    return found
+
+
+def last_word(connection: Connection, job_id: UUID) -> Verb | None:
+    """Return how people settled what a job's result is; None where nobody has."""
+    return last_words(connection, reviews.c.job_id == job_id).get(job_id)
 
 
 def withdraw(connection: Connection, job_id: UUID) -> None:
@@ -303,6 +338,15 @@ def withdraw(connection: Connection, job_id: UUID) -> None:
 def actor(who: Principal) -> Actor:
     """Return a caller as the audit log names it."""
     return Actor(name=who.key_name, key_id=who.key_id, tenant=who.tenant)
+
+
+def discreet(who: Principal) -> Actor:
+    """Return a caller as the audit log names them where they act on what is for few eyes: in no tenant's own rows."""
+    return actor(who).model_copy(update={"tenant": None})
+
+
+def _acting(who: Principal, row: Row[Any]) -> Actor:
+    return discreet(who) if row.restricted else actor(who)
 
 
 _NOBODY: dict[str, Any] = {"claimed_by": null(), "claimed_name": null(), "claim_until": null()}
@@ -357,7 +401,8 @@ def _take(connection: Connection, who: Principal, review_id: UUID, seconds: floa
     held = {"claimed_by": who.key_id, "claimed_name": who.key_name, "claim_until": moment(seconds)}
     connection.execute(update(reviews).where(reviews.c.id == review_id).values(**held, claim=reviews.c.claim + 1))
     taken = get(connection, who, review_id)
-    audit.record(connection, actor(who), Action.REVIEW_CLAIMED, f"review {review_id}", claim=taken.claim)
+    whom = discreet(who) if taken.restricted else actor(who)
+    audit.record(connection, whom, Action.REVIEW_CLAIMED, f"review {review_id}", claim=taken.claim)
     return taken
 
 
@@ -388,7 +433,12 @@ def _corrected(
     if not outcome.settles:
         return None
     made = before.model_copy(
-        update={"version": before.version + 1, "headline": wanted.headline(result)[:400], "body": body}
+        update={
+            "version": before.version + 1,
+            "contract": wanted.version,
+            "headline": wanted.headline(result)[:400],
+            "body": body,
+        }
     )
     add_version(connection, row.job_id, made, who.key_name)
     return made.version

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.errors import InvalidRequest
 from domain.images import ImageLimits
+from storage.sealing import parse_key
 
 ANSWER_S = 20.0
 """How long PostgreSQL may take for one answer, and SQLite's lock to come free.
@@ -57,6 +58,20 @@ class Settings(BaseSettings):
     image_limits: ImageLimits = Field(default_factory=ImageLimits)
     max_request_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
     keep_unnamed_images_s: float = Field(default=86_400.0, ge=0, description="images that no job names")
+    originals_key: SecretStr | None = Field(
+        default=None, description="seals originals of patient data: 32 bytes in base64; default: DATA/originals.key"
+    )
+    keep_originals: bool = Field(default=False, description="keep originals, sealed, once their copies are stored")
+    patient_characteristics: bool = Field(
+        default=False, description="copies tell the patient's age (at most 90), sex, size and weight"
+    )
+
+    @field_validator("originals_key")
+    @classmethod
+    def _whole_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            parse_key(key.get_secret_value())
+        return key
 
     @model_validator(mode="after")
     def _places(self) -> Self:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
 from domain.access import Principal, Scope
@@ -28,4 +28,8 @@ def state(connection: Connection, who: Principal, job_id: UUID, asked: Asked) ->
     word = last_word(connection, job_id)
     if word is Verb.REJECT:
         raise Conflict(f"a person has rejected the result of job {job_id}; there is nothing to state")
-    return wanted.statement(wanted.result.model_validate(versions[-1].body), asked, word is not None)
+    try:
+        result = wanted.result.model_validate(versions[-1].body)
+    except ValidationError as error:
+        raise Conflict(f"the result of job {job_id} was written by another version of {job.application}") from error
+    return wanted.statement(result, asked, word is not None)

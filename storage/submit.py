@@ -22,6 +22,7 @@ from domain.errors import (
     Unavailable,
 )
 from domain.events import EventType
+from domain.images import SEALED
 from domain.jobs import JobState
 from domain.requests import JobRequest
 from storage.bell import notify
@@ -156,11 +157,14 @@ def _check(connection: Connection, tenant: str, request: JobRequest) -> None:
             problems=[{"field": "images", "problem": f"{len(request.images)} images"}],
         )
     parameters.check_images(len(request.images))
-    owned = select(images.c.sha256).where(images.c.tenant == tenant, images.c.sha256.in_(request.images))
+    # Originals of patient data are sealed, and go nowhere else: what was sent to be seen is no such original.
+    sealed = images.c.media_type == SEALED if wanted.patient_data else images.c.media_type != SEALED
+    owned = select(images.c.sha256).where(images.c.tenant == tenant, images.c.sha256.in_(request.images), sealed)
     # Locked until the commit, so that the sweep cannot take an image away between this look and the row that names it.
     missing = set(request.images) - set(connection.execute(owned.with_for_update(read=True)).scalars())
     if missing:
-        raise NotFound(f"no image {min(missing)} of yours is stored; send it first", images=sorted(missing))
+        how = "send it with the job itself" if wanted.patient_data else "send it first"
+        raise NotFound(f"no image {min(missing)} of yours is stored; {how}", images=sorted(missing))
     if request.deadline and request.not_before and request.deadline <= request.not_before:
         raise InvalidRequest(f"the deadline {request.deadline} is not after not_before {request.not_before}")
 

@@ -28,7 +28,13 @@ from sqlalchemy import (
 )
 
 from domain.jobs import JobState
-from storage import bank_tables, review_tables, revision_tables  # noqa: F401  (`metadata` is to be taken whole)
+from storage import (  # noqa: F401  (`metadata` is to be taken whole)
+    bank_tables,
+    original_tables,
+    report_tables,
+    review_tables,
+    revision_tables,
+)
 from storage.clock import Moment
 from storage.schema import Json, Serial
 from storage.schema import metadata as metadata
@@ -135,6 +141,7 @@ class images_columns(TypedColumns):  # noqa: N801
     bytes: Named[int] = Column(BigInteger)
     width: Named[int] = Column(Integer)
     height: Named[int] = Column(Integer)
+    restricted: Named[bool] = Column(server_default=false())
     created_at: Named[datetime] = Column(Moment)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from domain.applications import Application, application
 from domain.applications.application import NotKept, Retrospect
-from domain.errors import InvalidRequest, NotFound
+from domain.errors import InvalidParameters, InvalidRequest, NotFound
 from storage.configurations import Name, exactly
 from storage.tables import jobs, results
 
@@ -54,23 +54,39 @@ def try_out(connection: Connection, of: Name, version: int, last: int = 100, *, 
     wanted = application(of.application)
     if wanted.retrospect is None:
         raise InvalidRequest(f"what {of.application} keeps of its jobs is not judged anew")
-    model = wanted.kinds[of.kind]
-    draft = model.model_validate(exactly(connection, of, version).body)
+    draft = wanted.kinds[of.kind].model_validate(exactly(connection, of, version).body)
     trial = Trial(tried=0, alike=0, differences=[], untold=[])
     for row, result in _past(connection, of, wanted, wanted.retrospect, min(last, MOST_JOBS), restricted):
-        ran_under = wanted.retrospect.ran_under(result)[2]
+        used = wanted.retrospect.ran_under(result)
         try:
-            was = model.model_validate(exactly(connection, of, ran_under or 0).body)
-            after = wanted.headline(wanted.retrospect.judge(result, wanted.parse(row.params), was, draft))
-        except (NotKept, NotFound, ValidationError) as error:
+            after = _anew(connection, of, wanted, wanted.retrospect, (row, result), draft)
+        except (NotKept, NotFound, ValidationError, InvalidParameters) as error:
             trial.untold.append(Untold(job_id=row.id, why=str(error)))
             continue
         before = wanted.headline(result)
         if before == after:
             trial.alike += 1
         else:
-            trial.differences.append(Difference(job_id=row.id, version=ran_under, before=before, after=after))
+            trial.differences.append(Difference(job_id=row.id, version=used.version, before=before, after=after))
     return trial.model_copy(update={"tried": trial.alike + len(trial.differences) + len(trial.untold)})
+
+
+def _anew(
+    connection: Connection,
+    of: Name,
+    wanted: Application[Any, Any],
+    retrospect: Retrospect[Any, Any],
+    past: tuple[Any, Any],
+    draft: Any,  # noqa: ANN401  (a configuration)
+) -> str:
+    """Return what a past job would have come out as. Raises NotKept where what it ran under is no more as it was."""
+    row, result = past
+    used = retrospect.ran_under(result)
+    was = exactly(connection, of, used.version or 0)
+    if was.digest != used.digest:
+        raise NotKept(f"version {used.version} of {used.name!r} is another one now than the job ran under")
+    judged = retrospect.judge(result, wanted.parse(row.params), wanted.kinds[of.kind].model_validate(was.body), draft)
+    return wanted.headline(judged)
 
 
 def _past(
@@ -87,10 +103,13 @@ def _past(
     if not restricted:
         rows = rows.where(~jobs.c.restricted)
     found = 0
-    for row in connection.execute(rows.where(*mine).order_by(jobs.c.id.desc()).limit(10 * last)):
-        result = wanted.result.model_validate(row.body)
-        kind, name, version = retrospect.ran_under(result)
-        if (kind, name) == (of.kind, of.name) and version is not None:
+    for row in connection.execute(rows.where(*mine).order_by(jobs.c.id.desc()).limit(3 * last)):
+        try:
+            result = wanted.result.model_validate(row.body)
+        except ValidationError:
+            continue  # of an earlier contract
+        used = retrospect.ran_under(result)
+        if (used.kind, used.name) == (of.kind, of.name) and used.version is not None:
             yield row, result
             found += 1
             if found == last:

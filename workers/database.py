@@ -1,9 +1,11 @@
 """The installation's database, for commands that may come before anything else was run."""
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from domain.audit import Actor
 from storage.session import Engine, connect
 from storage.settings import Settings
 
@@ -20,6 +22,15 @@ def opened(settings: Settings) -> Engine:
 
         upgrade(engine)
     return engine
+
+
+def at_the_machine(tenant: str) -> Actor:
+    """Return who types the command, as the audit log names them: by their login, without a key."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        login = "somebody"
+    return Actor(name=f"{login} at the command line", tenant=tenant)
 
 
 @contextmanager

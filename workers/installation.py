@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 from domain.access import ADMIN_GRANTS
+from domain.audit import Action
 from migrations import upgrade
+from storage import audit
 from storage.keys import create
 from storage.processes import log_as_json, process
 from storage.session import Connection, Engine, connect, write
 from storage.settings import Settings
 from storage.tenants import ensure
+from workers.database import at_the_machine
 from workers.supervisor import Supervisor, free_port, must_be_free, plan
 
 TENANT = "default"
@@ -52,4 +55,7 @@ def _first_key(engine: Engine, path: Path) -> None:
 
 def _create_key(connection: Connection) -> str:
     ensure(connection, TENANT)
-    return create(connection, TENANT, "admin", ADMIN_GRANTS).key
+    made = create(connection, TENANT, "admin", ADMIN_GRANTS)
+    told = {"name": made.name, "scopes": [scope.value for scope in made.scopes]}
+    audit.record(connection, at_the_machine(TENANT), Action.KEY_CREATED, f"key {made.id}", **told)
+    return made.key

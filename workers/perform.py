@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.applications import Application, Case, application
 from domain.applications.application import Banks, Configurations, Memory, Trainer
 from domain.applications.revising import storable
-from domain.errors import RunCrashed, RunStopped, SightlineError
+from domain.errors import OriginalUnreadable, RunCrashed, RunStopped, SightlineError
 from domain.images import ImageLimits
 from domain.jobs import JobState, Lane
 from domain.retries import RetryPolicy, decide
@@ -19,6 +19,7 @@ from domain.texts import printable
 from domain.vision import Picture
 from storage.claims import ClaimedJob, Outcome
 from workers.device import Census
+from workers.door import Door, Passed
 from workers.imaging.decode import decode
 from workers.memory import MEGABYTE, give_back, resident_bytes
 from workers.overhearing import Nobody, Overhearing
@@ -57,6 +58,8 @@ class Workshop:
     retries: RetryPolicy
     random: Random
     overhearing: Overhearing = field(default_factory=Nobody)
+    door: Door | None = None
+    """where originals of patient data become copies; without one no job of theirs is performed"""
     trainer: Callable[[ClaimedJob, Callable[[], None]], Trainer] | None = None
     """who trains for a job, given its checkpoint; None in a process that serves"""
 
@@ -99,7 +102,9 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
     wanted: Application[Any, Any] = application(job.application)
     parameters = wanted.parse(job.params)
     vision.checkpoint()
-    pictures = tuple(_picture(job, at, sha256, workshop, vision) for at, sha256 in enumerate(job.images))
+    passed = _passed(job, wanted, workshop, vision) if wanted.patient_data else Passed(job.images, ())
+    vision.job = replace(job, images=passed.images)
+    pictures = tuple(_picture(job, at, sha256, workshop, vision) for at, sha256 in enumerate(passed.images))
     trainer = workshop.trainer(job, vision.checkpoint) if workshop.trainer and wanted.apart else None
     result = wanted.run(
         Case(
@@ -110,6 +115,7 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
             trainer,
             banks=workshop.banks(job.tenant),
             configurations=workshop.configurations(job.tenant, job.application),
+            facts=passed.facts,
         )
     )
     vision.checkpoint()
@@ -124,6 +130,14 @@ def _run(job: ClaimedJob, workshop: Workshop, vision: JobVision) -> Outcome:
         calls=tuple(vision.calls),
         review=wanted.review(result),
     )
+
+
+def _passed(job: ClaimedJob, wanted: Application[Any, Any], workshop: Workshop, vision: JobVision) -> Passed:
+    """Let a job of patient data through the door. What reads its originals there is overheard by nobody."""
+    if workshop.door is None:
+        raise OriginalUnreadable("this process has no door, and looks at no originals of patient data")
+    apart = replace(vision, overhearing=Nobody(), calls=[], overheard=[], _pixels={})
+    return workshop.door.pass_through(job, apart, wanted.max_images)
 
 
 def _picture(job: ClaimedJob, at: int, sha256: str, workshop: Workshop, vision: JobVision) -> Picture:

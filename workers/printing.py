@@ -1,6 +1,7 @@
 """What the workers' commands print: JSON for programs, tables for people."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*map(escape, columns), box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(escape(name), overflow="fold")  # a figure that is cut is none
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))  # a name with brackets is no markup
-    Console().print(table)
+    # A pipe has no width; Rich would fold at 80 columns.
+    Console(width=None if sys.stdout.isatty() else 240).print(table)

@@ -26,6 +26,7 @@ from storage.image_store import ImageStore
 from storage.jobs import superseded_or_cancelled
 from storage.memory import recall
 from storage.processes import Process, log_as_json, process
+from storage.sealing import Sealing, key_of
 from storage.session import Engine, connect, read, write
 from storage.settings import Settings
 from workers import accelerators
@@ -38,7 +39,9 @@ from workers.committing import Committer
 from workers.crew import Crew, Links, watching
 from workers.deafness import Doubt, Listening
 from workers.device import Census, Device
+from workers.door import Door
 from workers.hearing import Ears, remembering
+from workers.imaging.dicom.profile import Options
 from workers.leasing import Lease, LeaseKeeper, disowning
 from workers.memory import MEGABYTE, Memory, default_limit, models_budget
 from workers.models import family
@@ -167,6 +170,21 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: in
         retries=RetryPolicy(max_attempts=settings.max_attempts, first_delay_s=settings.retry_delay_s),
         random=Random(),  # noqa: S311  (jitter)
         overhearing=_overhearing(engine, registry, residency, census) if registry.registered else Nobody(),
+        door=_door(settings, engine, images, watchdog),
+    )
+
+
+def _door(settings: Settings, engine: Engine, images: ImageStore, watchdog: Watchdog) -> Door:
+    key = settings.originals_key
+    return Door(
+        engine=engine,
+        store=images,
+        sealing=Sealing(partial(key_of, key.get_secret_value() if key else None, settings.data)),
+        limits=settings.image_limits,
+        guard=watchdog.guarding,
+        decode_limit_s=settings.decode_limit_s,
+        options=Options(characteristics=settings.patient_characteristics),
+        keep_originals=settings.keep_originals,
     )
 
 

@@ -128,11 +128,20 @@ class NotKept(Exception):
 
 
 @dataclass(frozen=True)
+class RanUnder:
+    """The configuration that a result came from; no version of one that came with the job."""
+
+    kind: str
+    name: str
+    version: int | None
+    digest: str
+
+
+@dataclass(frozen=True)
 class Retrospect(Generic[P, R]):
     """How a past result is judged anew under another version of the configuration that it came from."""
 
-    ran_under: Callable[[R], tuple[str, str, int | None]]
-    """the kind, name and version; no version of one that came with the job"""
+    ran_under: Callable[[R], RanUnder]
     judge: Callable[[R, P, Any, Any], R]
     """a result, its job's parameters, what it ran under and what it is to be judged by; may raise NotKept"""
 

@@ -48,9 +48,10 @@ async def _note_use(served: Resources, who: Principal) -> None:
         log.warning("the use of a key was not noted: %s", error.message, extra={"event": "audit.missed"})
 
 
-def _needs(scope: Scope) -> Any:  # noqa: ANN401  (FastAPI's marker has no public type)
+def _needs(scope: Scope, *others: Scope) -> Any:  # noqa: ANN401  (FastAPI's marker has no public type)
     async def check(principal: Annotated[Principal, Depends(caller)]) -> Principal:
-        principal.require(scope)
+        if not any(principal.allows(other) for other in others):
+            principal.require(scope)
         return principal
 
     return Depends(check)
@@ -59,4 +60,7 @@ def _needs(scope: Scope) -> Any:  # noqa: ANN401  (FastAPI's marker has no publi
 Submitter = Annotated[Principal, _needs(Scope.SUBMIT)]
 Reader = Annotated[Principal, _needs(Scope.READ)]
 Reviewer = Annotated[Principal, _needs(Scope.REVIEW)]
+Clinician = Annotated[Principal, _needs(Scope.REVIEW, Scope.SIGN)]
+ReportReader = Annotated[Principal, _needs(Scope.READ, Scope.REVIEW, Scope.SIGN)]
+Signer = Annotated[Principal, _needs(Scope.SIGN)]
 Administrator = Annotated[Principal, _needs(Scope.ADMIN)]

@@ -20,6 +20,7 @@ from gateway.api import (
     jobs,
     metrics,
     problems,
+    reports,
     reviews,
     statements,
 )
@@ -51,7 +52,20 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Sightline", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.resources = served
     app.state.timings = CollectorRegistry()
-    for module in (batch, jobs, statements, images, events, reviews, configurations, banks, audit, health, metrics):
+    for module in (
+        batch,
+        jobs,
+        statements,
+        images,
+        events,
+        reviews,
+        reports,
+        configurations,
+        banks,
+        audit,
+        health,
+        metrics,
+    ):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, most=settings.max_request_bytes)

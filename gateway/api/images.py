@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.datastructures import UploadFile
 
 from domain.access import Scope
+from domain.audit import Action
 from domain.errors import ImageTooLarge, InvalidRequest
 from domain.images import ImageLimits, ImageRef
 from gateway.api.access import Reader, Submitter
@@ -14,7 +15,9 @@ from gateway.api.examples import image_body
 from gateway.api.problems import responses
 from gateway.api.resources import Served
 from gateway.api.submissions import is_multipart, read_upload
+from storage import audit
 from storage.images import examine, keep, owned, restricted
+from storage.reviews import discreet
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 
@@ -61,10 +64,13 @@ async def upload(http: Request, response: Response, served: Served, who: Submitt
 async def show(served: Served, who: Reader, sha256: Sha256) -> Response:
     """Return an image of the tenant; another tenant's is not found, one for few eyes needs the scope `restricted`."""
     ref = await served.read(owned, who.tenant, sha256)
+    headers = {**SAFE, "ETag": f'"{sha256}"'}
     if await served.read(restricted, who.tenant, sha256):
         who.require(Scope.RESTRICTED)
+        await served.write(audit.record, discreet(who), Action.RESTRICTED_SEEN, f"image {sha256}")
+        headers["Cache-Control"] = "no-store"
     data = await served.call(partial(served.store.get, sha256))
-    return Response(data, media_type=ref.media_type, headers={**SAFE, "ETag": f'"{sha256}"'})
+    return Response(data, media_type=ref.media_type, headers=headers)
 
 
 async def _body(http: Request, limits: ImageLimits) -> bytes:

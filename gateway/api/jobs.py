@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from domain.access import Principal, Scope
 from domain.applications import application
+from domain.audit import Action
 from domain.jobs import JobState, Lane
 from domain.requests import Key
 from gateway.api.access import Reader, Submitter
@@ -16,9 +17,10 @@ from gateway.api.problems import responses
 from gateway.api.resources import Resources, Served
 from gateway.api.submissions import accept, parse_key, parse_submission
 from gateway.overlays import overlay
-from storage import jobs
+from storage import audit, jobs
 from storage.jobs import JobView, ResultView
 from storage.results import Version
+from storage.reviews import discreet
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -126,6 +128,7 @@ async def replay(served: Served, who: Submitter, job_id: UUID) -> JobView:
 @router.get("/{job_id}/result", summary="Read a result", responses=responses(401, 403, 404, 409, 422, 503))
 async def result(served: Served, who: Reader, job_id: UUID) -> ResultView:
     """Return what a job answered, and which models answered it."""
+    await _note_if_restricted(served, who, job_id)
     return await served.read(jobs.result, who.tenant, job_id, restricted=who.allows(Scope.RESTRICTED))
 
 
@@ -134,6 +137,7 @@ async def result(served: Served, who: Reader, job_id: UUID) -> ResultView:
 )
 async def versions(served: Served, who: Reader, job_id: UUID) -> list[Version]:
     """Return what the machine answered, version 0, and what people made of it; none is ever changed."""
+    await _note_if_restricted(served, who, job_id)
     return await served.read(jobs.versions, who.tenant, job_id, restricted=who.allows(Scope.RESTRICTED))
 
 
@@ -147,8 +151,15 @@ async def overlay_png(
     served: Served, who: Reader, job_id: UUID, image: Annotated[int, Query(ge=0, description="which of the images")] = 0
 ) -> Response:
     """Return one of the job's images with the result drawn over it. It is drawn once and kept."""
+    await _note_if_restricted(served, who, job_id)
     png = await overlay(served, who, job_id, image)
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
+
+
+async def _note_if_restricted(served: Resources, who: Principal, job_id: UUID) -> None:
+    """Have the audit log say that somebody who may looks at what is for few eyes."""
+    if who.allows(Scope.RESTRICTED) and (await served.read(jobs.get, who.tenant, job_id)).restricted:
+        await served.write(audit.record, discreet(who), Action.RESTRICTED_SEEN, f"job {job_id}")
 
 
 async def _may_hand_in(served: Resources, who: Principal, job_id: UUID) -> None:

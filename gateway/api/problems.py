@@ -53,6 +53,7 @@ STATUSES: Mapping[str, int] = {
     "storage_full": 507,
     "image_missing": 503,
     "image_damaged": 500,
+    "original_unreadable": 500,
 }
 """A code that is not here has no business at the edge and is answered as 500."""
 

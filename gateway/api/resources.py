@@ -14,6 +14,7 @@ from domain.errors import StorageUnavailable
 from gateway.api.key_cache import KeyCache, KeyUse
 from gateway.api.waiting import WaitingRoom
 from storage.image_store import ImageStore
+from storage.sealing import Sealing, key_of
 from storage.session import Engine, read, write
 from storage.settings import Settings
 
@@ -41,11 +42,15 @@ class Resources:
     uses: KeyUse = field(default_factory=KeyUse)
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
     waiting: WaitingRoom = field(init=False)
+    sealing: Sealing = field(init=False)
     _uncounted: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(math.inf))
     _probes: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PROBES))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "waiting", WaitingRoom(self.engine, self.threads))
+        key = self.settings.originals_key
+        given = key.get_secret_value() if key else None
+        object.__setattr__(self, "sealing", Sealing(partial(key_of, given, self.settings.data)))
 
     async def read(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:  # noqa: ANN401
         """Run `work(connection, ...)` in a transaction that only reads, in a thread."""

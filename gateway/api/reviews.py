@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.access import Principal
+from domain.access import Principal, Scope
 from domain.audit import Action
 from domain.errors import NotFound
+from domain.images import ImageRef
 from domain.reviews import CLAIM_S, MOST_CLAIM_S, Decision, ReviewState
 from gateway.api.access import Reader, Reviewer
 from gateway.api.jobs import NAME
@@ -17,7 +18,7 @@ from gateway.api.problems import responses
 from gateway.api.resources import Resources, Served
 from gateway.drawing.thumbnail import thumbnail
 from storage import audit, jobs, reviews
-from storage.images import owned
+from storage.images import owned, restricted
 from storage.reviews import QueueView, ReviewView, actor
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
@@ -90,7 +91,7 @@ async def queues(served: Served, who: Reviewer) -> list[QueueView]:
 
 
 @router.post(
-    "/reviews/next",
+    "/reviews:next",
     summary="Claim the next item",
     responses={204: {"description": "nothing waits for you"}, **responses(401, 403, 422, 503)},
 )
@@ -153,8 +154,8 @@ async def thumbnail_png(
     served: Served, who: Reviewer, review_id: UUID, image: Annotated[int, Query(ge=0)] = 0
 ) -> Response:
     """Return one of the job's pictures small, grey and blurred."""
-    sha256 = await _picture(served, who, review_id, image)
-    png = await served.call(lambda: thumbnail(served.store.get(sha256)))
+    ref = await _picture(served, who, review_id, image)
+    png = await served.call(lambda: thumbnail(served.store.get(ref.sha256)))
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
 
 
@@ -166,18 +167,19 @@ async def thumbnail_png(
 )
 async def original(served: Served, who: Reviewer, review_id: UUID, image: Annotated[int, Query(ge=0)] = 0) -> Response:
     """Return one of the job's pictures as it was sent; that it was looked at is kept in the audit log."""
-    sha256 = await _picture(served, who, review_id, image)
-    ref = await served.read(owned, who.tenant, sha256)
-    data = await served.call(partial(served.store.get, sha256))
-    await served.write(audit.record, actor(who), Action.ORIGINAL_SEEN, f"review {review_id}", image=sha256)
+    ref = await _picture(served, who, review_id, image)
+    data = await served.call(partial(served.store.get, ref.sha256))
+    await served.write(audit.record, actor(who), Action.ORIGINAL_SEEN, f"review {review_id}", image=ref.sha256)
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return Response(data, media_type=ref.media_type, headers={**headers, "Cache-Control": "no-store"})
 
 
-async def _picture(served: Resources, who: Principal, review_id: UUID, image: int) -> str:
-    """Return the SHA-256 of one of an item's pictures. Raises NotFound."""
+async def _picture(served: Resources, who: Principal, review_id: UUID, image: int) -> ImageRef:
+    """Return which of the tenant's images one of an item's pictures is. Raises NotFound, also for a sealed original."""
     item = await served.read(reviews.get, who, review_id)
     job = await served.read(jobs.get, who.tenant, item.job_id)
     if image >= len(job.images):
         raise NotFound(f"job {job.id} has {len(job.images)} image(s), counted from 0; there is no image {image}")
-    return job.images[image]
+    if await served.read(restricted, who.tenant, job.images[image]):
+        who.require(Scope.RESTRICTED)
+    return await served.read(owned, who.tenant, job.images[image])

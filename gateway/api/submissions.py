@@ -12,16 +12,19 @@ from starlette.datastructures import FormData, UploadFile
 from domain import requests
 from domain.access import Principal
 from domain.applications import application
-from domain.errors import ImageTooLarge, InvalidRequest, RequestTooLarge
+from domain.errors import ImageEmpty, ImageTooLarge, ImageUnreadable, InvalidRequest, RequestTooLarge
 from domain.images import ImageLimits, ImageRef
 from domain.requests import JobRequest, parse_request
 from gateway.api.resources import Resources
 from storage import tenants
 from storage.images import examine, keep
+from storage.originals import sealed
 from storage.submit import Submitted, submit
 
 MAX_FILES = 64
 MAX_JSON_BYTES = 1024 * 1024
+DICOM = b"DICM"
+"""Behind a preamble of 128 bytes (PS3.10, 7.1)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Upload:
     """An image as it came, found good."""
 
     data: bytes
-    ref: ImageRef
+    ref: ImageRef | None
+    """None of patient data: it is named once it is sealed"""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,18 @@ async def accept(served: Resources, who: Principal, submission: Submission, key:
     Raises what `storage.submit.submit` raises, and Forbidden where the key may not hand in such jobs.
     """
     who.require(application(submission.request.application).scope)
-    for upload in submission.uploads:
-        await served.call(partial(keep, served.engine, served.store, who.tenant, upload.data, upload.ref))
-    names = (*submission.request.images, *(upload.ref.sha256 for upload in submission.uploads))
+    kept = [await _keep(served, who.tenant, upload) for upload in submission.uploads]
+    names = (*submission.request.images, *(ref.sha256 for ref in kept))
     request = submission.request.model_copy(update={"images": names})
     limit = await served.read(tenants.backlog_limit, who.tenant, served.settings.backlog_limit)
     return await served.write(submit, who.tenant, request, idempotency_key=key, backlog_limit=limit)
+
+
+async def _keep(served: Resources, tenant: str, upload: Upload) -> ImageRef:
+    if upload.ref is not None:
+        return await served.call(partial(keep, served.engine, served.store, tenant, upload.data, upload.ref))
+    data, ref = await served.call(partial(sealed, served.sealing, tenant, upload.data))
+    return await served.call(partial(keep, served.engine, served.store, tenant, data, ref))
 
 
 def parse_key(value: str | None) -> str | None:
@@ -140,18 +150,42 @@ async def _from_form(form: FormData, served: Resources) -> Submission:
         raise InvalidRequest(f"unknown parts: {', '.join(sorted(strangers))}; there are `request` and `images`")
     part = told[0]
     request = parse_request(parse_json(await part.read() if isinstance(part, UploadFile) else part.encode()))
-    uploads = [await _upload(value, at, served) for at, value in enumerate(form.getlist("images"))]
+    take = _patient_upload if application(request.application).patient_data else _upload
+    uploads = [await take(value, at, served) for at, value in enumerate(form.getlist("images"))]
     return Submission(request, tuple(uploads))
 
 
 async def _upload(value: UploadFile | str, at: int, served: Resources) -> Upload:
-    name = f"images[{at}]"
-    if isinstance(value, str):
-        raise InvalidRequest(f"{name} is a text field, not a file; give the part a file name")
-    name = f"{name} ({value.filename})" if value.filename else name
-    data = await read_upload(value, served.settings.image_limits, name)
+    part, name = _file(value, at), f"images[{at}]"
+    name = f"{name} ({part.filename})" if part.filename else name
+    data = await read_upload(part, served.settings.image_limits, name)
     ref = await served.call(partial(examine, data, served.settings.image_limits, name))
     return Upload(data, ref)
+
+
+async def _patient_upload(value: UploadFile | str, at: int, served: Resources) -> Upload:
+    """Read a file that says who a patient is: a DICOM file, which is looked into once it is sealed, or a picture.
+
+    Errors tell neither its name, which may be the patient's, nor what a reader of its header complains of.
+    """
+    part, name, limits = _file(value, at), f"images[{at}]", served.settings.image_limits
+    data = await read_upload(part, limits, name)
+    if not data:
+        raise ImageEmpty(f"{name} is empty", image=name)
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"{name} has {len(data)} bytes; at most {limits.max_bytes} are taken", image=name)
+    if data[128:132] != DICOM:
+        try:
+            await served.call(partial(examine, data, limits, name))
+        except ImageUnreadable:
+            raise ImageUnreadable(f"{name} is neither DICOM nor a whole image that can be read", image=name) from None
+    return Upload(data, None)
+
+
+def _file(value: UploadFile | str, at: int) -> UploadFile:
+    if isinstance(value, str):
+        raise InvalidRequest(f"images[{at}] is a text field, not a file; give the part a file name")
+    return value
 
 
 def _check(submission: Submission) -> None:

@@ -8,16 +8,14 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
-from domain.audit import Action
 from domain.errors import InvalidRequest
 from domain.reviews import CLAIM_S, Decision, ReviewState, Verb
 from gateway.commands.options import AsJson, Data, Tenant
 from gateway.commands.output import moment, print_json, print_table, remark
 from gateway.commands.reach import at_the_machine, client, engine_of
-from storage import audit, lessons
+from storage import lessons
 from storage.image_store import ImageStore
 from storage.reviews import ReviewView
-from storage.session import write
 from storage.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="What waits for people: look, claim, decide.")
@@ -145,9 +143,8 @@ def export(
     """Write what people decided as a labelled set: COCO, JSONL, and the pictures. Works on the database itself."""
     settings = load_settings(data=data)
     with engine_of(settings) as engine:
-        done = lessons.export(engine, ImageStore(settings.images_url, make=False), tenant, application, out)
-        whom = at_the_machine(tenant)
-        write(engine, audit.record, whom, Action.REVIEWS_EXPORTED, application, pictures=done.pictures)
+        store = ImageStore(settings.images_url, make=False)
+        done = lessons.export(engine, store, at_the_machine(tenant), application, out)
     if as_json:
         print_json(vars(done))
     else:

@@ -28,7 +28,7 @@ def draw(data: bytes, marks: Sequence[Mark]) -> bytes:
 
     Raises ImageUnreadable.
     """
-    sketch = _Sketch(_decoded(data))
+    sketch = _Sketch(decoded(data))
     order: tuple[type[Mark], ...] = (MaskMark, TextMark, PolygonMark, BoxMark)  # what lies beneath comes first
     for kind in order:
         for mark in marks:
@@ -40,7 +40,8 @@ def draw(data: bytes, marks: Sequence[Mark]) -> bytes:
     return out.getvalue()
 
 
-def _decoded(data: bytes) -> Image.Image:
+def decoded(data: bytes) -> Image.Image:
+    """Return a picture upright, in RGB of 8 bits. Raises ImageUnreadable."""
     try:
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
             upright = ImageOps.exif_transpose(opened)

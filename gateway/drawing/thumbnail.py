@@ -2,7 +2,9 @@
 
 import io
 
-from PIL import Image, ImageFilter, ImageOps
+from PIL import ImageFilter
+
+from gateway.drawing.picture import decoded
 
 SIDE = 160
 BLUR = 4.0
@@ -10,11 +12,11 @@ BLUR = 4.0
 
 
 def thumbnail(data: bytes) -> bytes:
-    """Return a PNG of at most 160 × 160 pixels, upright, grey and blurred, without metadata."""
-    with Image.open(io.BytesIO(data)) as opened:
-        opened.draft("L", (SIDE * 2, SIDE * 2))
-        upright = ImageOps.exif_transpose(opened)
-        grey = upright.convert("RGBA" if upright.mode in {"P", "PA", "LA"} else upright.mode).convert("L")
+    """Return a PNG of at most 160 × 160 pixels, upright, grey and blurred, without metadata.
+
+    Raises ImageUnreadable.
+    """
+    grey = decoded(data).convert("L")
     grey.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
     grey.filter(ImageFilter.GaussianBlur(BLUR)).save(out, "PNG")

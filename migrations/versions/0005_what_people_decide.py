@@ -1,6 +1,7 @@
 """Review items and their decisions, corrected results, configurations with their activations, and the audit log.
 
-Jobs and events learn whether they are for few eyes; to code from before this step, which knows of no such jobs, none is.
+Jobs, images and events learn whether they are for few eyes. Code from before this step knows of no such thing and shows
+them: stop its gateways before the first restricted hash bank is made.
 
 Revises: 0004
 """
@@ -23,6 +24,7 @@ UNDECIDED = sa.text("decided_at IS NULL")
 def upgrade() -> None:
     """Apply the step."""
     op.add_column("jobs", sa.Column("restricted", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("images", sa.Column("restricted", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("events", sa.Column("restricted", sa.Boolean(), nullable=False, server_default=sa.false()))
     _reviews()
     _configurations()
@@ -160,4 +162,5 @@ def downgrade() -> None:
     ):
         op.drop_table(table)
     op.drop_column("events", "restricted")
+    op.drop_column("images", "restricted")
     op.drop_column("jobs", "restricted")

@@ -23,7 +23,7 @@ from storage.session import read, write
 from storage.tables import jobs, results
 from tests.support.drill import QUICK
 from tests.support.invariant import needs
-from tests.support.pairings import EMBEDDED, REDIS, on
+from tests.support.pairings import REDIS, on
 from tests.support.system import TENANT, System, picture
 from tests.support.waiting import eventually, wait_for_port
 from workers.supervisor import free_port
@@ -105,7 +105,7 @@ class Day:
         with self.client(name, Scope.REVIEW) as client:
             while True:
                 try:
-                    item = client.post("/v1/reviews/next", json={"seconds": 3})
+                    item = client.post("/v1/reviews:next", json={"seconds": 3})
                     if item.status_code == 204 and self.over.is_set():
                         return
                     if item.status_code == 200:
@@ -136,7 +136,7 @@ class Day:
                 threading.Event().wait(0.1)
 
 
-@on(EMBEDDED, REDIS)
+@on(REDIS)
 @pytest.mark.timeout(240)
 def test_a_day_of_three_reviewers_loses_nothing_and_decides_nothing_twice(one: System) -> None:
     # given a policy, and three reviewers who begin with the day

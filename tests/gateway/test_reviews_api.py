@@ -50,7 +50,7 @@ def bob(key_for) -> dict[str, str]:
 
 
 def next_item(client: TestClient, who: dict[str, str], **wanted: object):
-    return client.post("/v1/reviews/next", json=wanted, headers=who)
+    return client.post("/v1/reviews:next", json=wanted, headers=who)
 
 
 def decide(client: TestClient, who: dict[str, str], item: dict, verb: str, **more: object):
@@ -79,7 +79,7 @@ def test_nothing_waits_is_an_answer_without_a_body(client, ann):
 
 def test_reading_and_submitting_do_not_let_one_review(client, waiting):
     waiting()
-    for call in (client.get("/v1/reviews"), client.post("/v1/reviews/next", json={})):
+    for call in (client.get("/v1/reviews"), client.post("/v1/reviews:next", json={})):
         assert (call.status_code, call.json()["code"]) == (403, "forbidden")
 
 
@@ -189,3 +189,11 @@ def test_a_tenants_administrator_reads_its_rows_alone(client, engine, key_for):
     rows = client.get("/v1/audit", headers=ours).json()
     assert {row["tenant"] for row in rows} == {"acme"}
     assert client.get("/v1/audit").status_code == 403
+
+
+def test_a_picture_that_does_not_decode_has_no_thumbnail_and_says_so():
+    from domain.errors import ImageUnreadable
+    from gateway.drawing.thumbnail import thumbnail
+
+    with pytest.raises(ImageUnreadable):
+        thumbnail(picture(0, (400, 300), "JPEG")[:2000])

@@ -11,7 +11,7 @@ from domain.access import Scope
 from domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, TransitionRefused
 from domain.jobs import JobState
 from domain.reviews import Decision, ReviewState
-from storage import feed, jobs, reviews
+from storage import feed, images, jobs, reviews
 from storage.clock import moment
 from storage.review_tables import reviews as table
 from storage.session import read, write
@@ -289,3 +289,47 @@ def test_each_act_of_a_person_stands_in_the_audit_log(desk: Desk):
     ]
     held = read(desk.engine, lambda connection: connection.execute(select(table.c.claim)).scalar())
     assert rows[0].facts == {"claim": held}
+
+
+def test_whoever_appeals_does_not_decide_the_appeal_and_two_decide_what_two_decided(desk: Desk):
+    item = desk.waiting(body=inspected(1), four_eyes=True)
+    job_id = desk.decide(reviewer("ann"), item, "approve").job_id
+    desk.decide(reviewer("bob"), item, "approve")
+    maker = reviewer("maker")
+    appeal = write(desk.engine, reviews.appeal, maker, job_id, "a reflection")
+    assert appeal.four_eyes
+    with pytest.raises(Forbidden):
+        desk.claim(maker, appeal.id)
+
+
+def test_what_is_restricted_is_not_appealed_against_without_the_scope(desk: Desk):
+    few = reviewer("eve", Scope.REVIEW, Scope.RESTRICTED)
+    job_id = desk.decide(few, desk.waiting(restricted=True, body=inspected(1)), "reject").job_id
+    with pytest.raises(Forbidden, match="restricted"):
+        write(desk.engine, reviews.appeal, reviewer("maker"), job_id, "no")
+
+
+def test_an_upheld_rejection_is_still_a_rejection(desk: Desk):
+    job_id = desk.decide(reviewer("ann"), desk.waiting(body=inspected(1)), "reject").job_id
+    appeal = write(desk.engine, reviews.appeal, reviewer("maker"), job_id, "no")
+    desk.decide(reviewer("bob"), appeal.id, "uphold")
+    assert read(desk.engine, reviews.last_word, job_id) == "reject"
+
+
+def test_a_picture_for_few_eyes_makes_each_job_that_shows_it_one_for_few_eyes(desk: Desk):
+    desk.waiting(restricted=True)
+    other = desk.waiting()  # the same picture, asked about by somebody else
+    job_id = read(desk.engine, reviews.get, reviewer("eve", Scope.REVIEW, Scope.RESTRICTED), other).job_id
+    assert read(desk.engine, jobs.get, TENANT, job_id).restricted
+    assert read(desk.engine, images.restricted, TENANT, Life(desk.engine).own_image())
+    with pytest.raises(Forbidden):
+        read(desk.engine, jobs.result, TENANT, job_id)
+
+
+def test_acts_on_what_is_restricted_stand_in_no_tenants_own_rows(desk: Desk):
+    from storage import audit
+
+    few = reviewer("eve", Scope.REVIEW, Scope.RESTRICTED)
+    desk.decide(few, desk.waiting(restricted=True), "reject")
+    assert read(desk.engine, audit.entries, tenant=TENANT) == []
+    assert len(read(desk.engine, audit.entries)) == 2

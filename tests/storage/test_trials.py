@@ -24,14 +24,14 @@ ANN = Actor(name="ann", tenant=TENANT)
 @pytest.fixture
 def past(engine: Engine, moderate: Callable[..., Any]) -> Callable[..., Any]:  # noqa: F811
     """End a job of the policy `house`, version 1, with what the application says of such shares."""
-    write(engine, configurations.add, HOUSE, policy(PROMPTS), ANN, "")
+    first = write(engine, configurations.add, HOUSE, policy(PROMPTS), ANN, "")
     life = Life(engine)
     worker = life.worker("moderation.standard")
 
     def end(share: float, **told: Any) -> Any:
         job = life.running(worker, application="moderation", params={"policy": "house"})
         result = moderate(ScriptedVision(shares={"a sword": share}), policy=policy(PROMPTS))
-        used = result.policy.model_copy(update={"name": "house", "version": 1, **told})
+        used = result.policy.model_copy(update={"name": "house", "version": 1, "digest": first.digest, **told})
         body = result.model_copy(update={"policy": used}).model_dump(mode="json")
         life.commit(worker, succeeded(job, body=body, headline=APPLICATION.headline(result)))
         return job.id
@@ -82,3 +82,9 @@ def test_unknown_versions_and_applications_without_hindsight_are_refused(engine:
         read(engine, try_out, HOUSE, 7)
     with pytest.raises(InvalidRequest, match="not judged anew"):
         read(engine, try_out, HOUSE.model_copy(update={"application": "inspection"}), 1)
+
+
+def test_a_job_whose_version_is_another_one_now_is_not_told(engine: Engine, past) -> None:
+    past(0.6, digest="0" * 64)
+    found = read(engine, try_out, HOUSE, draft(engine, policy(PROMPTS, act=0.5)))
+    assert ["another one now" in one.why for one in found.untold] == [True]

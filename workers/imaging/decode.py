@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from domain.errors import ImageTooLarge, ImageUnreadable
 from domain.images import FORMATS, ImageLimits
-from storage.image_check import bound
+from storage.image_check import bound, quiet
 
 Pixels = npt.NDArray[np.uint8]
 """A picture as H × W × 3, RGB."""
@@ -32,6 +32,7 @@ def decode(data: bytes, limits: ImageLimits, name: str = "image") -> Decoded:
 
     Raises ImageUnreadable or ImageTooLarge (pixels, frames), which name the image and why.
     """
+    quiet()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of is either bounded below or an error anyway

@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913  (each is an option of the command)
 ) -> None:
     """Train one family; which, is the name of the command."""
     settings = load_settings(data=data)
-    dataset = _dataset(dataset, from_reviews, settings)
+    dataset = _dataset(dataset, from_reviews, settings, enqueued=enqueue)
     share, other = _held_out(held_out)
     asked = {
         "family": str(context.info_name),
@@ -107,21 +107,25 @@ def train(  # noqa: PLR0913  (each is an option of the command)
     _print(trained, measured, settings, as_json=as_json)
 
 
-def _dataset(told: Path | None, reviewed: str | None, settings: Settings) -> Path:
-    """Return the set to learn from, written from what people decided where that is asked for."""
+def _dataset(told: Path | None, reviewed: str | None, settings: Settings, *, enqueued: bool) -> Path:
+    """Return the set to learn from, written from what people decided where that is asked for.
+
+    A job is told its name in DATA/datasets alone.
+    """
     if (told is None) == (reviewed is None):
         raise InvalidRequest("name a labelled set, or an application with --from-reviews; one of the two")
     if told is not None:
         return told
     from storage.image_store import ImageStore
-    from storage.lessons import BOXES, LABELS, export
-    from workers.database import database
+    from storage.lessons import export
+    from workers.database import at_the_machine, database
 
-    out = settings.data / "datasets" / f"reviews-{reviewed}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    name = f"reviews-{reviewed}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    out = settings.data / "datasets" / name
     with database(settings) as engine:
-        done = export(engine, ImageStore(settings.images_url, make=False), TENANT, str(reviewed), out)
+        done = export(engine, ImageStore(settings.images_url, make=False), at_the_machine(TENANT), str(reviewed), out)
     typer.echo(f"{out}: {done.pictures} pictures of {done.jobs} jobs that people have decided", err=True)
-    return out if (out / BOXES).exists() else out / LABELS
+    return Path(name) if enqueued else out
 
 
 def _enqueue(params: dict[str, Any], other: Path | None, settings: Settings, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from domain.applications.application import Application, Retrospect
+from domain.applications.application import Application, RanUnder, Retrospect
 from domain.applications.moderation.expectations import mismatches
 from domain.applications.moderation.lessons import lessons
 from domain.applications.moderation.marks import marks
@@ -32,7 +32,5 @@ APPLICATION = Application(
     kinds={"policy": Policy},
     shipped={("policy", name): body for name, body in shipped_bodies().items()},
     succeeds={"policy": succeeds},
-    retrospect=Retrospect(
-        ran_under=lambda result: ("policy", result.policy.name, result.policy.version), judge=redecided
-    ),
+    retrospect=Retrospect(ran_under=lambda result: RanUnder("policy", **result.policy.model_dump()), judge=redecided),
 )

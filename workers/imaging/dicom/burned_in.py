@@ -55,6 +55,18 @@ def without_text(
     return cleaned, tuple(Box(x0=x0, y0=y0, x1=x1, y1=y1) for x0, y0, x1, y1 in found)
 
 
+def picture_without_text(picture: Pixels, read: Read) -> tuple[Pixels, tuple[Box, ...]]:
+    """Do as `without_text` to a plain picture of H x W x 3 (RGB)."""
+    cleaned, found = picture, list[Rectangle]()
+    for _ in range(ROUNDS):
+        fresh = _areas_of(cleaned, read)
+        if not fresh:
+            break
+        found += [area for area in dict.fromkeys(fresh) if area not in found]
+        cleaned = blanked(cleaned, fresh).astype(np.uint8, copy=False)
+    return cleaned, tuple(Box(x0=x0, y0=y0, x1=x1, y1=y1) for x0, y0, x1, y1 in found)
+
+
 def blanked(values: Stored, areas: Sequence[Rectangle]) -> Stored:
     """Return a copy with each rectangle filled by the median of the pixels around it (a value that stands there)."""
     filled = values.copy()
@@ -90,17 +102,19 @@ def _areas(instance: Instance, index: int, frame: StoredFrame, read: Read) -> li
     pictures = [shown.pixels]
     if shown.voi in {Voi.LUT, Voi.WINDOW}:
         pictures.append(rendered(instance, index, frame, whole_range=True).pixels)
-    height, width = frame.values.shape[:2]
+    return [area for picture in pictures for area in _areas_of(picture, read)]
+
+
+def _areas_of(picture: Pixels, read: Read) -> list[Rectangle]:
+    height, width = picture.shape[:2]
     areas = [
         _area(line.quad.box.shifted(x, y), width, height)
-        for picture in pictures
         for x, y in _corners(height, width)
         for line in read(np.ascontiguousarray(picture[y : y + PART, x : x + PART]))
         if not is_marker(line)
     ]
     if max(height, width) > PART:  # letters larger than a part
-        found = [line for picture in pictures for line in read(picture) if not is_marker(line)]
-        areas += [_area(line.quad.box, width, height) for line in found]
+        areas += [_area(line.quad.box, width, height) for line in read(picture) if not is_marker(line)]
     return [area for area in areas if area[0] < area[2] and area[1] < area[3]]
 
 
