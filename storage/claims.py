@@ -35,7 +35,7 @@ from storage.clock import moment
 from storage.counters import Slot
 from storage.facts import Change, changed
 from storage.heads import superseded
-from storage.reviews import Asked, ask, inherit
+from storage.reviews import Asked, ask
 from storage.tables import findings, in_state, job_images, jobs, model_calls, results, workers
 
 
@@ -195,7 +195,7 @@ def commit(connection: Connection, worker: UUID, outcomes: Sequence[Outcome]) ->
             changes += _end_one(connection, worker, outcome)
     changed(connection, changes)
     doubtful = [(outcome.job, outcome.review) for outcome in kept.values() if outcome.review is not None]
-    ask(connection, [Asked(job.id, job.tenant, job.application, need) for job, need in doubtful])
+    ask(connection, [Asked(job.id, job.tenant, job.application, need) for job, need in doubtful], list(kept))
     if changes:
         notify(connection)
     return {change.job_id for change in changes}
@@ -299,7 +299,6 @@ def _store(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     ]
     if calls:
         connection.execute(insert(model_calls), calls)
-    inherit(connection, [outcome.job.id for outcome in outcomes])
 
 
 def _finding_row(job: ClaimedJob, position: int, found: Finding) -> dict[str, Any]:

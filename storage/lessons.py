@@ -82,7 +82,10 @@ def _taught(connection: Connection, tenant: str, name: str) -> list[_Taught]:
     """Return what a person has confirmed, each job by its newest decided item."""
     wanted = application(name)
     closed = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.restricted)
-    mine = (reviews.c.tenant == tenant, reviews.c.application == name, reviews.c.job_id.not_in(closed))
+    named = select(job_images.c.job_id).join(images, images.c.sha256 == job_images.c.sha256)
+    showing = named.where(images.c.tenant == tenant, images.c.restricted)
+    few = (reviews.c.job_id.not_in(closed), reviews.c.job_id.not_in(showing))
+    mine = (reviews.c.tenant == tenant, reviews.c.application == name, *few)
     last = last_words(connection, *mine)
     found = []
     for job_id in sorted(job_id for job_id, verb in last.items() if verb in CONFIRMING):

@@ -6,7 +6,7 @@ the scope for them: to them, these are not there.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,24 +112,29 @@ class QueueView(BaseModel):
     oldest: datetime
 
 
-def ask(connection: Connection, asked: Sequence[Asked]) -> None:
-    """Put results before people, in the transaction that stores them."""
-    if not asked:
-        return
-    rows = [_row(one) for one in asked]
-    connection.execute(insert(reviews).values(created_at=moment()), rows)
-    closed = [one.job_id for one in asked if one.need.restricted]
-    if closed:
-        _close(connection, closed)
+def ask(connection: Connection, asked: Sequence[Asked], ended: Sequence[UUID] = ()) -> None:
+    """Put results before people, in the transaction that stores them.
+
+    Of these jobs, and of the others that have just `ended`, those whose pictures are for few eyes become so too.
+    """
+    closing = [one.job_id for one in asked if one.need.restricted]
+    if closing:
+        _close(connection, closing)
+    ids = {*ended, *(one.job_id for one in asked)}
+    closed = _inherit(connection, ids) if ids else set()
+    rows = [{**_row(one), "restricted": one.job_id in closed} for one in asked]
+    if rows:
+        connection.execute(insert(reviews).values(created_at=moment()), rows)
     for row in rows:
         _tell(connection, EventType.REVIEW_ASKED, row, {"reasons": row["reasons"]})
 
 
-def inherit(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Have jobs be for few eyes whose pictures are, whatever they were asked about them."""
+def _inherit(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Have jobs be for few eyes whose pictures are, whatever they were asked about them; return those that are now."""
     shown = select(job_images.c.job_id).join(images, images.c.sha256 == job_images.c.sha256)
     mine = shown.where(job_images.c.job_id == jobs.c.id, images.c.tenant == jobs.c.tenant, images.c.restricted)
-    connection.execute(update(jobs).where(jobs.c.id.in_(ids), mine.exists()).values(restricted=True))
+    closed = update(jobs).where(jobs.c.id.in_(ids), or_(jobs.c.restricted, mine.exists())).values(restricted=True)
+    return set(connection.execute(closed.returning(jobs.c.id)).scalars())
 
 
 def _close(connection: Connection, ids: Sequence[UUID]) -> None:

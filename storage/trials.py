@@ -54,7 +54,11 @@ def try_out(connection: Connection, of: Name, version: int, last: int = 100, *, 
     wanted = application(of.application)
     if wanted.retrospect is None:
         raise InvalidRequest(f"what {of.application} keeps of its jobs is not judged anew")
-    draft = wanted.kinds[of.kind].model_validate(exactly(connection, of, version).body)
+    found = exactly(connection, of, version)
+    try:
+        draft = wanted.kinds[of.kind].model_validate(found.body)
+    except ValidationError as error:
+        raise InvalidRequest(f"version {version} of {of.name!r} is none of its kind any more: {error}") from error
     trial = Trial(tried=0, alike=0, differences=[], untold=[])
     for row, result in _past(connection, of, wanted, wanted.retrospect, min(last, MOST_JOBS), restricted):
         used = wanted.retrospect.ran_under(result)

@@ -18,6 +18,7 @@ from gateway.api.resources import Resources, Served
 from gateway.api.submissions import accept, parse_key, parse_submission
 from gateway.overlays import overlay
 from storage import audit, jobs
+from storage.images import restricted
 from storage.jobs import JobView, ResultView
 from storage.results import Version
 from storage.reviews import discreet
@@ -151,14 +152,18 @@ async def overlay_png(
     served: Served, who: Reader, job_id: UUID, image: Annotated[int, Query(ge=0, description="which of the images")] = 0
 ) -> Response:
     """Return one of the job's images with the result drawn over it. It is drawn once and kept."""
-    await _note_if_restricted(served, who, job_id)
+    await _note_if_restricted(served, who, job_id, image)
     png = await overlay(served, who, job_id, image)
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
 
 
-async def _note_if_restricted(served: Resources, who: Principal, job_id: UUID) -> None:
-    """Have the audit log say that somebody who may looks at what is for few eyes."""
-    if who.allows(Scope.RESTRICTED) and (await served.read(jobs.get, who.tenant, job_id)).restricted:
+async def _note_if_restricted(served: Resources, who: Principal, job_id: UUID, image: int | None = None) -> None:
+    """Have the audit log say that somebody who may looks at what is for few eyes: a result, or one of its pictures."""
+    if not who.allows(Scope.RESTRICTED):
+        return
+    job = await served.read(jobs.get, who.tenant, job_id)
+    shown = job.images[image : image + 1] if image is not None else []
+    if job.restricted or any([await served.read(restricted, who.tenant, sha256) for sha256 in shown]):
         await served.write(audit.record, discreet(who), Action.RESTRICTED_SEEN, f"job {job_id}")
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.access import Principal, Scope
-from domain.audit import Action
+from domain.audit import Action, Actor
 from domain.errors import NotFound
 from domain.images import ImageRef
 from domain.reviews import CLAIM_S, MOST_CLAIM_S, Decision, ReviewState
@@ -19,7 +19,7 @@ from gateway.api.resources import Resources, Served
 from gateway.drawing.thumbnail import thumbnail
 from storage import audit, jobs, reviews
 from storage.images import owned, restricted
-from storage.reviews import QueueView, ReviewView, actor
+from storage.reviews import QueueView, ReviewView, actor, discreet
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
 
@@ -108,7 +108,7 @@ async def show(served: Served, who: Reviewer, review_id: UUID) -> ReviewView:
     """Return an item with its decisions."""
     found = await served.read(reviews.get, who, review_id)
     if found.restricted:
-        await served.write(audit.record, actor(who), Action.RESTRICTED_SEEN, f"review {review_id}")
+        await served.write(audit.record, discreet(who), Action.RESTRICTED_SEEN, f"review {review_id}")
     return found
 
 
@@ -154,7 +154,9 @@ async def thumbnail_png(
     served: Served, who: Reviewer, review_id: UUID, image: Annotated[int, Query(ge=0)] = 0
 ) -> Response:
     """Return one of the job's pictures small, grey and blurred."""
-    ref = await _picture(served, who, review_id, image)
+    ref, whom = await _picture(served, who, review_id, image)
+    if whom.tenant is None:
+        await served.write(audit.record, whom, Action.RESTRICTED_SEEN, f"review {review_id}")
     png = await served.call(lambda: thumbnail(served.store.get(ref.sha256)))
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
 
@@ -167,19 +169,23 @@ async def thumbnail_png(
 )
 async def original(served: Served, who: Reviewer, review_id: UUID, image: Annotated[int, Query(ge=0)] = 0) -> Response:
     """Return one of the job's pictures as it was sent; that it was looked at is kept in the audit log."""
-    ref = await _picture(served, who, review_id, image)
+    ref, whom = await _picture(served, who, review_id, image)
     data = await served.call(partial(served.store.get, ref.sha256))
-    await served.write(audit.record, actor(who), Action.ORIGINAL_SEEN, f"review {review_id}", image=ref.sha256)
+    await served.write(audit.record, whom, Action.ORIGINAL_SEEN, f"review {review_id}", image=ref.sha256)
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return Response(data, media_type=ref.media_type, headers={**headers, "Cache-Control": "no-store"})
 
 
-async def _picture(served: Resources, who: Principal, review_id: UUID, image: int) -> ImageRef:
-    """Return which of the tenant's images one of an item's pictures is. Raises NotFound, also for a sealed original."""
+async def _picture(served: Resources, who: Principal, review_id: UUID, image: int) -> tuple[ImageRef, Actor]:
+    """Return which of the tenant's images one of an item's pictures is, and how the audit log names who looks at it.
+
+    Raises NotFound, also for a sealed original, and Forbidden.
+    """
     item = await served.read(reviews.get, who, review_id)
     job = await served.read(jobs.get, who.tenant, item.job_id)
     if image >= len(job.images):
         raise NotFound(f"job {job.id} has {len(job.images)} image(s), counted from 0; there is no image {image}")
-    if await served.read(restricted, who.tenant, job.images[image]):
+    closed = item.restricted or await served.read(restricted, who.tenant, job.images[image])
+    if closed:
         who.require(Scope.RESTRICTED)
-    return await served.read(owned, who.tenant, job.images[image])
+    return await served.read(owned, who.tenant, job.images[image]), discreet(who) if closed else actor(who)

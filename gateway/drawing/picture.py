@@ -40,10 +40,15 @@ def draw(data: bytes, marks: Sequence[Mark]) -> bytes:
     return out.getvalue()
 
 
-def decoded(data: bytes) -> Image.Image:
-    """Return a picture upright, in RGB of 8 bits. Raises ImageUnreadable."""
+def decoded(data: bytes, most: int | None = None) -> Image.Image:
+    """Return a picture upright, in RGB of 8 bits; no larger than `most` pixels a side, where that is asked for.
+
+    Raises ImageUnreadable.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+            if most is not None and not opened.mode.startswith("I;16"):
+                opened.thumbnail((most, most))  # a JPEG is not even decoded larger
             upright = ImageOps.exif_transpose(opened)
             upright.load()
             return _eight_bits(upright)

@@ -16,7 +16,7 @@ def thumbnail(data: bytes) -> bytes:
 
     Raises ImageUnreadable.
     """
-    grey = decoded(data).convert("L")
+    grey = decoded(data, 2 * SIDE).convert("L")
     grey.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
     grey.filter(ImageFilter.GaussianBlur(BLUR)).save(out, "PNG")

@@ -197,3 +197,25 @@ def test_a_picture_that_does_not_decode_has_no_thumbnail_and_says_so():
 
     with pytest.raises(ImageUnreadable):
         thumbnail(picture(0, (400, 300), "JPEG")[:2000])
+
+
+def test_looks_at_what_is_restricted_are_noted_and_not_in_the_tenants_own_rows(client, engine, waiting, key_for):
+    job_id = waiting(restricted=True)
+    few = key_for("acme", Scope.REVIEW, Scope.READ, Scope.RESTRICTED)
+    [item] = client.get("/v1/reviews", headers=few).json()["reviews"]
+    sha256 = client.get(f"/v1/jobs/{job_id}").json()["images"][0]
+    looks = [f"/v1/reviews/{item['id']}{kind}" for kind in ("", "/thumbnail.png", "/original")]
+    looks += [f"/v1/jobs/{job_id}/{kind}" for kind in ("result", "versions", "overlay.png")]
+    for path in (*looks, f"/v1/images/{sha256}"):
+        before = len(read(engine, audit.entries))
+        assert client.get(path, headers=few).status_code == 200
+        seen = [row for row in read(engine, audit.entries)[before:] if row.action != "key.used"]
+        assert [(row.action in {"restricted.seen", "original.seen"}, row.tenant) for row in seen] == [(True, None)], (
+            path
+        )
+
+
+def test_a_thumbnail_of_a_large_picture_is_made_without_decoding_all_of_it():
+    from gateway.drawing.picture import decoded
+
+    assert max(decoded(picture(0, (4000, 3000), "JPEG"), 320).size) == 320

@@ -114,3 +114,10 @@ def test_an_approved_failure_is_no_confirmed_result(desk: Desk, store: ImageStor
     desk.decide(reviewer("ann"), item.id, "approve")
     with pytest.raises(InvalidRequest, match="nobody has confirmed"):
         export(desk.engine, store, ANN, "inspection", tmp_path / "set")
+
+
+def test_a_picture_that_became_one_for_few_eyes_is_not_written(desk: Desk, store: ImageStore, tmp_path: Path):
+    desk.decide(reviewer("ann"), desk.waiting(body=body(1)), "approve")
+    desk.waiting(restricted=True)  # the same picture, known to a restricted bank meanwhile
+    with pytest.raises(InvalidRequest, match="nobody has confirmed"):
+        export(desk.engine, store, ANN, "inspection", tmp_path / "set")

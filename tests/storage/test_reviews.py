@@ -319,7 +319,11 @@ def test_an_upheld_rejection_is_still_a_rejection(desk: Desk):
 def test_a_picture_for_few_eyes_makes_each_job_that_shows_it_one_for_few_eyes(desk: Desk):
     desk.waiting(restricted=True)
     other = desk.waiting()  # the same picture, asked about by somebody else
-    job_id = read(desk.engine, reviews.get, reviewer("eve", Scope.REVIEW, Scope.RESTRICTED), other).job_id
+    item = read(desk.engine, reviews.get, reviewer("eve", Scope.REVIEW, Scope.RESTRICTED), other)
+    job_id = item.job_id
+    assert item.restricted
+    with pytest.raises(NotFound):
+        desk.claim(reviewer("ann"), other)
     assert read(desk.engine, jobs.get, TENANT, job_id).restricted
     assert read(desk.engine, images.restricted, TENANT, Life(desk.engine).own_image())
     with pytest.raises(Forbidden):
@@ -333,3 +337,11 @@ def test_acts_on_what_is_restricted_stand_in_no_tenants_own_rows(desk: Desk):
     desk.decide(few, desk.waiting(restricted=True), "reject")
     assert read(desk.engine, audit.entries, tenant=TENANT) == []
     assert len(read(desk.engine, audit.entries)) == 2
+
+
+def test_jobs_that_end_in_one_commit_with_one_for_few_eyes_are_for_few_eyes_if_they_show_its_picture(life: Life):
+    worker = life.worker()
+    first, second = life.running(worker), life.running(worker)
+    closing = NEED.model_copy(update={"restricted": True})
+    life.commit(worker, succeeded(first), succeeded(second, review=closing))
+    assert [life.row(job.id).restricted for job in (first, second)] == [True, True]

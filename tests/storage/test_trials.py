@@ -80,6 +80,8 @@ def test_restricted_jobs_are_for_few_eyes_here_too(engine: Engine, past) -> None
 def test_unknown_versions_and_applications_without_hindsight_are_refused(engine: Engine, past) -> None:
     with pytest.raises(NotFound):
         read(engine, try_out, HOUSE, 7)
+    with pytest.raises(NotFound, match="no version 1 of menu 'house'"):
+        read(engine, try_out, HOUSE.model_copy(update={"kind": "menu"}), 1)
     with pytest.raises(InvalidRequest, match="not judged anew"):
         read(engine, try_out, HOUSE.model_copy(update={"application": "inspection"}), 1)
 
