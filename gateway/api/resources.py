@@ -4,7 +4,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter, fail_after, to_thread
@@ -42,15 +42,17 @@ class Resources:
     uses: KeyUse = field(default_factory=KeyUse)
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
     waiting: WaitingRoom = field(init=False)
-    sealing: Sealing = field(init=False)
     _uncounted: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(math.inf))
     _probes: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PROBES))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "waiting", WaitingRoom(self.engine, self.threads))
+
+    @cached_property
+    def sealing(self) -> Sealing:
+        """What seals originals of patient data; its key is read, or made, with the first of them."""
         key = self.settings.originals_key
-        given = key.get_secret_value() if key else None
-        object.__setattr__(self, "sealing", Sealing(partial(key_of, given, self.settings.data)))
+        return Sealing(partial(key_of, key.get_secret_value() if key else None, self.settings.data))
 
     async def read(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:  # noqa: ANN401
         """Run `work(connection, ...)` in a transaction that only reads, in a thread."""
