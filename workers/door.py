@@ -33,17 +33,10 @@ from workers.imaging.dicom.deidentify import deidentify
 from workers.imaging.dicom.frames import frame
 from workers.imaging.dicom.profile import Options, Record
 from workers.imaging.study_facts import study_facts
+from workers.passing import Passed
 from workers.vision import JobVision
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A job's images as its application may see them, and what is known of each; no facts where there is no door."""
-
-    images: tuple[str, ...]
-    facts: tuple[StudyFacts | None, ...]
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from domain.texts import printable
 from domain.vision import Picture
 from storage.claims import ClaimedJob, Outcome
 from workers.device import Census
-from workers.door import Door, Passed
 from workers.imaging.decode import decode
 from workers.memory import MEGABYTE, give_back, resident_bytes
 from workers.overhearing import Nobody, Overhearing
+from workers.passing import Doorkeeper, Passed
 from workers.registry import Registry
 from workers.residency import Residency
 from workers.vision import JobVision, deadline_of
@@ -58,7 +58,7 @@ class Workshop:
     retries: RetryPolicy
     random: Random
     overhearing: Overhearing = field(default_factory=Nobody)
-    door: Door | None = None
+    door: Doorkeeper | None = None
     """where originals of patient data become copies; without one no job of theirs is performed"""
     trainer: Callable[[ClaimedJob, Callable[[], None]], Trainer] | None = None
     """who trains for a job, given its checkpoint; None in a process that serves"""

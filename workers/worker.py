@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from uuid import UUID
 
-from domain.applications import application
+from domain.applications import application, applications
 from domain.applications.application import Configured
 from domain.errors import InvalidRequest, Unavailable
 from domain.jobs import Lane, queue_name
@@ -39,14 +39,13 @@ from workers.committing import Committer
 from workers.crew import Crew, Links, watching
 from workers.deafness import Doubt, Listening
 from workers.device import Census, Device
-from workers.door import Door
 from workers.hearing import Ears, remembering
-from workers.imaging.dicom.profile import Options
 from workers.leasing import Lease, LeaseKeeper, disowning
 from workers.memory import MEGABYTE, Memory, default_limit, models_budget
 from workers.models import family
 from workers.notes import Notes
 from workers.overhearing import Nobody
+from workers.passing import Doorkeeper
 from workers.perform import Workshop, perform
 from workers.registered import locating
 from workers.registry import Registry, load_profile
@@ -170,11 +169,18 @@ def _workshop(settings: Settings, engine: Engine, watchdog: Watchdog, budget: in
         retries=RetryPolicy(max_attempts=settings.max_attempts, first_delay_s=settings.retry_delay_s),
         random=Random(),  # noqa: S311  (jitter)
         overhearing=_overhearing(engine, registry, residency, census) if registry.registered else Nobody(),
-        door=_door(settings, engine, images, watchdog),
+        door=_door(settings, engine, images, watchdog) if _sees_patients() else None,
     )
 
 
-def _door(settings: Settings, engine: Engine, images: ImageStore, watchdog: Watchdog) -> Door:
+def _sees_patients() -> bool:
+    return any(each.patient_data for each in applications().values())
+
+
+def _door(settings: Settings, engine: Engine, images: ImageStore, watchdog: Watchdog) -> Doorkeeper:
+    from workers.door import Door  # pydicom and highdicom: more than a second of each start, for who has patients
+    from workers.imaging.dicom.profile import Options
+
     key = settings.originals_key
     return Door(
         engine=engine,
